@@ -1,0 +1,45 @@
+"""Deaths on demand, for tests: the process ends right after a named step was taken.
+
+Each step kills once per object: what has happened is noted on the object before the process ends,
+so that a restarted operator with the same setting gets on.
+"""
+
+import logging
+import os
+from collections.abc import Callable
+from typing import NoReturn
+
+from mitosis_operator.kube.client import Kube
+from mitosis_operator.kube.kinds import Body, annotations_of, kind_of, name_of, namespace_of
+
+ANNOTATION = "mitosis.dev/faults-done"
+EXIT_CODE = 70
+
+log = logging.getLogger(__name__)
+
+
+def exit_at_once(code: int) -> NoReturn:
+    os._exit(code)
+
+
+class Faults:
+    def __init__(
+        self, kube: Kube, after_step: str, die: Callable[[int], NoReturn] = exit_at_once
+    ) -> None:
+        """`after_step`: names of steps joined by commas, `*` for every step, empty for none."""
+        self._kube = kube
+        self._steps = frozenset(s.strip() for s in after_step.split(",") if s.strip())
+        self._die = die
+
+    async def after(self, step: str, body: Body) -> None:
+        if not self._steps & {step, "*"}:
+            return
+        kind, namespace, name = kind_of(body), namespace_of(body), name_of(body)
+        live = await self._kube.get(kind, namespace, name)
+        done = [s for s in annotations_of(live).get(ANNOTATION, "").split(",") if s]
+        if step in done:
+            return
+        note = {"metadata": {"annotations": {ANNOTATION: ",".join([*done, step])}}}
+        await self._kube.merge(kind, namespace, name, note)
+        log.critical("dying after %s of %s, as MITOSIS_FAULT_AFTER_STEP says", step, name)
+        self._die(EXIT_CODE)

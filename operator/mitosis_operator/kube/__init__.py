@@ -1,0 +1,1 @@
+"""Door to Kubernetes: `client.py` speaks to the API server, `cache.py` remembers what was seen."""
