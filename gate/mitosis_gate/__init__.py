@@ -1,0 +1,1 @@
+"""The Mitosis gate: a MySQL-protocol proxy that obeys the routing table."""

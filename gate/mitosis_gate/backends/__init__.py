@@ -1,0 +1,1 @@
+"""The gate as a client of mysqld: connections, pools, and which instance is whose primary."""

@@ -1,0 +1,644 @@
+"""One connection to one mysqld, entered with a client's own account.
+
+Whoever uses it is a `Sink`: a session that passes the bytes on, a buffer for the gate's own
+queries, or a stream that the executor pulls. The scanner finds the end of the answer for all of
+them. In doubt about the state of the connection it is closed, never given to somebody else.
+"""
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Protocol, TypeVar
+
+from mitosis_gate import metrics
+from mitosis_gate.backends import variables
+from mitosis_gate.backends.account import Account
+from mitosis_gate.backends.variables import Variables
+from mitosis_gate.errors import BackendLost, BackendUnreachable, GateError, MysqlError
+from mitosis_gate.wire import constants as c
+from mitosis_gate.wire import packets
+from mitosis_gate.wire.auth import ClientLogin
+from mitosis_gate.wire.charsets import DEFAULT_ID
+from mitosis_gate.wire.codec import Splitter, frame, read_lenenc
+from mitosis_gate.wire.packets import Ok
+from mitosis_gate.wire.scanner import Expect, Scanner
+
+GATE_VARIANT = c.CLIENT_DEPRECATE_EOF
+"""Capabilities of connections for the gate's own queries."""
+MAX_PACKET = 1 << 30
+_ALWAYS = (
+    c.CLIENT_LONG_PASSWORD
+    | c.CLIENT_LONG_FLAG
+    | c.CLIENT_CONNECT_WITH_DB
+    | c.CLIENT_PROTOCOL_41
+    | c.CLIENT_TRANSACTIONS
+    | c.CLIENT_SECURE_CONNECTION
+    | c.CLIENT_MULTI_RESULTS
+    | c.CLIENT_PS_MULTI_RESULTS
+    | c.CLIENT_PLUGIN_AUTH
+    | c.CLIENT_PLUGIN_AUTH_LENENC_CLIENT_DATA
+    | c.CLIENT_CONNECT_ATTRS
+    | c.CLIENT_SESSION_TRACK
+)
+_FIRST_STATEMENT = (
+    b"SET SESSION session_track_system_variables='" + ",".join(variables.TRACKED).encode() + b"'"
+)
+_WHO = b"SELECT @@server_uuid"
+_BUFFER_LIMIT = 64 << 20
+_MOST_STATEMENTS = 64
+"""Prepared statements that are kept on one connection."""
+_STREAM_HIGH_BYTES = 1 << 20
+_STATE = c.STATUS_IN_TRANS | c.STATUS_AUTOCOMMIT
+_ROLLED_BACK = frozenset({1206, 1213})
+Answer = TypeVar("Answer")
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where to connect and who must answer there."""
+
+    shard: str
+    epoch: int
+    instance: str
+    host: str
+    port: int
+    server_uuid: str
+    tls: ssl.SSLContext | None
+
+
+@dataclass(frozen=True)
+class Result:
+    """A whole answer: payloads of the column definitions and of the rows as they came."""
+
+    columns: tuple[bytes, ...] = ()
+    rows: tuple[bytes, ...] = ()
+    ok: Ok = field(default_factory=Ok)
+
+    def values(self) -> list[list[bytes | None]]:
+        return [packets.read_text_row(row) for row in self.rows]
+
+
+class PreparedHere:
+    """A statement on one connection: its number there, and the types it was last told."""
+
+    __slots__ = ("number", "types")
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.types = b""
+
+
+class Sink(Protocol):
+    """Who gets the answer to one command."""
+
+    def answer_part(self, data: bytes) -> None:
+        """More bytes of the answer; whole packets only at its end."""
+
+    def answer_end(self, connection: "BackendConnection", data: bytes) -> None:
+        """The last bytes; `connection.scanner` says how it ended, and the connection is free."""
+
+    def answer_lost(self, connection: "BackendConnection", problem: GateError) -> None:
+        """The connection broke before the end; it is closed already."""
+
+
+class Owner(Protocol):
+    """The lane that a connection belongs to."""
+
+    def lost(self, connection: "BackendConnection") -> None: ...
+
+    def kill(self, connection: "BackendConnection") -> None: ...
+
+
+class BackendConnection(asyncio.Protocol):
+    """Made by `connect`. One command at a time: `start` (or `query`, `stream`), then its end."""
+
+    __slots__ = (
+        "_closing_reason",
+        "_login",
+        "_login_splitter",
+        "_prefix",
+        "_sink",
+        "_transport",
+        "account",
+        "alive",
+        "applied",
+        "autocommit",
+        "idle_since",
+        "in_transaction",
+        "is_foreign",
+        "is_idle",
+        "last_user",
+        "obsolete",
+        "owner",
+        "scanner",
+        "server_version",
+        "statements",
+        "target",
+        "thread_id",
+        "variant",
+    )
+
+    def __init__(self, target: Target, account: Account, variant: int) -> None:
+        self.target = target
+        self.account = account
+        self.variant = variant
+        self.alive = False
+        self.obsolete = False
+        """Its instance is no longer the primary of this epoch: to be closed after use."""
+        self.applied: Variables = variables.NONE
+        self.in_transaction = False
+        self.autocommit = True
+        self.is_foreign = False
+        """Something in its session is not known to the gate: not for anybody else."""
+        self.is_idle = False
+        """It lies in its lane, for anybody to take."""
+        self.owner: Owner | None = None
+        """The lane that it belongs to."""
+        self.last_user: object = None
+        self.idle_since = 0.0
+        self.thread_id = 0
+        self.server_version = ""
+        self.statements: dict[object, PreparedHere] = {}
+        """Statements prepared here, by what sessions know them by; the oldest first."""
+        self.scanner = Scanner(keeps_eof=not variant & c.CLIENT_DEPRECATE_EOF)
+        self._prefix = b"\x03\x00\x01" if variant & c.CLIENT_QUERY_ATTRIBUTES else b"\x03"
+        self._transport: asyncio.Transport | None = None
+        self._sink: Sink | None = None
+        self._login: asyncio.Future[None] | None = None
+        self._login_splitter = Splitter(1 << 16)
+        self._closing_reason = ""
+
+    def __repr__(self) -> str:
+        return f"<backend {self.target.instance} thread {self.thread_id}>"
+
+    @property
+    def shard(self) -> str:
+        return self.target.shard
+
+    @property
+    def epoch(self) -> int:
+        return self.target.epoch
+
+    @property
+    def busy(self) -> bool:
+        return self._sink is not None
+
+    # the way in
+
+    async def enter(self) -> None:
+        """Log in and make sure that the right server answered."""
+        try:
+            await self._log_in()
+        except OSError as exc:  # ssl errors are among them
+            raise self._unreachable(str(exc)) from exc
+        self.alive = True
+        await self.query(_FIRST_STATEMENT)
+        if self.target.server_uuid:
+            rows = (await self.query(_WHO)).values()
+            found = (rows[0][0] or b"").decode()
+            if found != self.target.server_uuid:
+                raise self._unreachable(
+                    f"another server answers there: its server_uuid is {found}, "
+                    f"the routing table says {self.target.server_uuid}"
+                )
+
+    async def _log_in(self) -> None:
+        greeting = packets.greeting(await self._packet())
+        self.thread_id = greeting.connection_id
+        self.server_version = greeting.server_version
+        capabilities = (_ALWAYS | self.variant) & greeting.capabilities
+        if self.variant & ~greeting.capabilities:
+            raise self._unreachable("its server is too old for what the client asked for")
+        sequence = 1
+        if self.target.tls is not None:
+            if not greeting.capabilities & c.CLIENT_SSL:
+                raise self._unreachable("its server offers no TLS")
+            capabilities |= c.CLIENT_SSL
+            self._send(packets.tls_request(capabilities, MAX_PACKET, DEFAULT_ID), sequence)
+            await self._encrypt(self.target.tls)
+            sequence += 1
+        login = ClientLogin(
+            self.account.password, greeting.nonce, is_encrypted=self.target.tls is not None
+        )
+        answer = packets.Login(
+            capabilities,
+            MAX_PACKET,
+            DEFAULT_ID,
+            self.account.user,
+            login.proof(),
+            self.account.keyspace,
+            c.CACHING_SHA2,
+            {"program_name": "mitosis-gate", "_client_name": "mitosis-gate"},
+        )
+        self._send(answer.pack(), sequence)
+        while not login.accepted:
+            reply = login.answer(await self._packet())
+            if reply is not None:
+                self._send(reply, self._login_splitter.sequence)
+
+    def _send(self, payload: bytes, sequence: int) -> None:
+        assert self._transport is not None
+        self._transport.write(frame(payload, sequence))
+        self._login_splitter.sequence = sequence + 1
+
+    async def _packet(self) -> bytes:
+        while (payload := self._login_splitter.next()) is None:
+            if self._transport is None:
+                raise self._unreachable("it closed the connection during login")
+            self._login = asyncio.get_running_loop().create_future()
+            try:
+                await self._login
+            finally:
+                self._login = None
+        return payload
+
+    async def _encrypt(self, tls: ssl.SSLContext) -> None:
+        assert self._transport is not None
+        self._transport = await asyncio.get_running_loop().start_tls(
+            self._transport, self, tls, server_hostname=self.target.instance
+        )
+
+    def _unreachable(self, why: str) -> BackendUnreachable:
+        target = self.target
+        return BackendUnreachable(
+            f"cannot use {target.instance} ({target.host}:{target.port}), "
+            f"primary of shard {target.shard}: {why}"
+        )
+
+    # use
+
+    def start(self, sink: Sink, packet: bytes, expect: int, strips: bool) -> None:
+        """Send a command, framed already; its answer goes to `sink`."""
+        self._sink = sink
+        scanner = self.scanner  # what `begin` does, without the call
+        scanner.expect = expect
+        scanner.strips = strips
+        scanner.done = False
+        self._transport.write(packet)  # type: ignore[union-attr]  # set while alive
+
+    def send(self, packet: bytes) -> None:
+        """Send a command that has no answer: COM_STMT_CLOSE, COM_STMT_SEND_LONG_DATA."""
+        assert self._transport is not None
+        self._transport.write(packet)
+
+    def start_query(self, sink: Sink, sql: bytes, strips: bool) -> None:
+        self.start(sink, frame(self._prefix + sql, 0), Expect.FIRST, strips)
+
+    async def query(self, sql: bytes, limit_bytes: int = _BUFFER_LIMIT) -> Result:
+        """Run a statement and keep its whole answer; raises MysqlError and BackendLost."""
+        self._must_be_free()
+        buffer = _Buffer(self, limit_bytes)
+        self.start_query(buffer, sql, strips=False)
+        return await self._finished(buffer.result)
+
+    async def prepare(self, key: object, sql: bytes) -> tuple["PreparedHere", bytes]:
+        """Prepare a statement, remember it under `key`, and return also the server's answer."""
+        self._must_be_free()
+        while len(self.statements) >= _MOST_STATEMENTS:
+            oldest = self.statements.pop(next(iter(self.statements)))
+            self.send(frame(b"\x19" + oldest.number.to_bytes(4, "little"), 0))
+        collector = _Collector()
+        packet = frame(bytes((c.COM_STMT_PREPARE,)) + sql, 0)
+        self.start(collector, packet, Expect.PREPARED, False)
+        answer = await self._finished(collector.answer)
+        assert self.scanner.prepared is not None
+        here = self.statements[key] = PreparedHere(self.scanner.prepared.statement_id)
+        return here, answer
+
+    async def stream(self, sql: bytes) -> "ResultStream":
+        """Run a statement; returns when its columns, or the OK of one without rows, are there."""
+        self._must_be_free()
+        stream = ResultStream(self)
+        self.start_query(stream, sql, strips=False)
+        await self._finished(stream.started)
+        return stream
+
+    def _must_be_free(self) -> None:
+        if not self.alive:
+            raise BackendLost(self._lost_text())
+        assert self._sink is None, f"{self} runs another statement"
+
+    async def _finished(self, future: "asyncio.Future[Answer]") -> Answer:
+        try:
+            return await future
+        except asyncio.CancelledError:
+            self.abandon("cancelled")
+            raise
+
+    def abandon(self, reason: str) -> None:
+        """Drop the connection and end what still runs on it: mysqld would not notice by itself."""
+        if self.owner is not None and self._sink is not None and self.alive:
+            self.owner.kill(self)
+        self.close(reason)
+
+    def pause(self) -> None:
+        if self._transport is not None and self.alive:
+            self._transport.pause_reading()
+
+    def resume(self) -> None:
+        if self._transport is not None and self.alive:
+            self._transport.resume_reading()
+
+    def close(self, reason: str) -> None:
+        """Drop the connection; the server rolls back what is open. No effect the second time."""
+        if self._transport is None:
+            return
+        self.alive = False
+        self._closing_reason = self._closing_reason or reason
+        metrics.BACKENDS_CLOSED.labels(reason=reason).inc()
+        if self._sink is None and not self._transport.is_closing():
+            self._transport.write(b"\x01\x00\x00\x00\x01")  # COM_QUIT
+            self._transport.close()
+        else:
+            self._transport.abort()
+
+    # what the transport calls
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport  # type: ignore[assignment]
+
+    def data_received(self, data: bytes) -> None:
+        sink = self._sink
+        if sink is None:
+            self._unexpected(data)
+            return
+        scanner = self.scanner
+        try:
+            data = scanner.feed(data)
+        except GateError as exc:
+            self.close("broken answer")
+            self._fail(BackendLost(f"{self.target.instance} answered in a broken way: {exc.text}"))
+            return
+        if scanner.done:
+            self._sink = None
+            if (
+                self.in_transaction
+                or not self.autocommit
+                or scanner.error is not None
+                or scanner.status & _STATE != c.STATUS_AUTOCOMMIT
+            ):
+                self._note_end()
+            sink.answer_end(self, data)
+        elif data:
+            sink.answer_part(data)
+
+    def _note_end(self) -> None:
+        """Learn the state of the server's session from the last packet."""
+        scanner = self.scanner
+        if scanner.error is not None:
+            if scanner.error.number in _ROLLED_BACK:
+                self.in_transaction = False
+            elif not self.autocommit:
+                self.in_transaction = True  # it may have begun one, which only an OK would tell
+            return
+        self.in_transaction = bool(scanner.status & c.STATUS_IN_TRANS)
+        self.autocommit = bool(scanner.status & c.STATUS_AUTOCOMMIT)
+
+    def _unexpected(self, data: bytes) -> None:
+        if not self.alive and self._transport is not None and not self._closing_reason:
+            self._login_splitter.feed(data)
+            if self._login is not None and not self._login.done():
+                self._login.set_result(None)
+            return
+        # a server that shuts down says so to idle connections
+        self.close("unasked answer")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None
+        self.alive = False
+        if self._login is not None and not self._login.done():
+            self._login.set_result(None)
+        self._fail(BackendLost(self._lost_text()))
+        if self.owner is not None:
+            self.owner.lost(self)
+
+    def _lost_text(self) -> str:
+        return (
+            f"the connection to {self.target.instance}, primary of shard {self.target.shard}, "
+            f"broke while the statement ran{': ' if self._closing_reason else ''}"
+            f"{self._closing_reason}; what it did there is unknown"
+        )
+
+    def _fail(self, problem: GateError) -> None:
+        sink, self._sink = self._sink, None
+        if sink is not None:
+            sink.answer_lost(self, problem)
+
+
+async def connect(
+    target: Target, account: Account, variant: int, limit_seconds: float
+) -> BackendConnection:
+    """Raises BackendUnreachable, or MysqlError when the server refuses the account."""
+    connection = BackendConnection(target, account, variant)
+    loop = asyncio.get_running_loop()
+    outcome = "failed"
+    try:
+        async with asyncio.timeout(limit_seconds):
+            await loop.create_connection(lambda: connection, target.host, target.port)
+            await connection.enter()
+        outcome = "accepted"
+    except MysqlError:
+        outcome = "refused"
+        raise
+    except TimeoutError as exc:
+        raise connection._unreachable(f"no answer within {limit_seconds:g} s") from exc
+    except OSError as exc:
+        raise connection._unreachable(str(exc)) from exc
+    except BackendLost as exc:
+        raise connection._unreachable(exc.text) from exc
+    finally:
+        metrics.BACKEND_CONNECTS.labels(instance=target.instance, outcome=outcome).inc()
+        if outcome != "accepted":
+            connection.close("login failed")
+    return connection
+
+
+class _Collector:
+    """Keeps the bytes of an answer."""
+
+    def __init__(self) -> None:
+        self.answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        self._data = b""
+
+    def answer_part(self, data: bytes) -> None:
+        self._data += data
+
+    def answer_end(self, connection: BackendConnection, data: bytes) -> None:
+        if self.answer.done():
+            return
+        if connection.scanner.error is not None:
+            self.answer.set_exception(connection.scanner.error)
+        else:
+            self.answer.set_result(self._data + data)
+
+    def answer_lost(self, connection: BackendConnection, problem: GateError) -> None:
+        if not self.answer.done():
+            self.answer.set_exception(problem)
+
+
+class _Buffer:
+    """Keeps a whole answer."""
+
+    def __init__(self, connection: BackendConnection, limit_bytes: int) -> None:
+        self.result: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        self._connection = connection
+        self._limit = limit_bytes
+        self._parts: list[bytes] = []
+        self._size = 0
+
+    def answer_part(self, data: bytes) -> None:
+        self._parts.append(data)
+        self._size += len(data)
+        if self._size > self._limit:
+            self._connection.close("answer too large")
+
+    def answer_end(self, connection: BackendConnection, data: bytes) -> None:
+        if self.result.done():
+            return
+        error = connection.scanner.error
+        if error is not None:
+            self.result.set_exception(error)
+            return
+        self._parts.append(data)
+        columns, rows = _cut(b"".join(self._parts), connection.scanner.keeps_eof)
+        self.result.set_result(Result(columns, rows, connection.scanner.ok))
+
+    def answer_lost(self, connection: BackendConnection, problem: GateError) -> None:
+        if not self.result.done():
+            if self._size > self._limit:
+                problem = BackendLost(f"an answer of more than {self._limit} bytes was given up")
+            self.result.set_exception(problem)
+
+
+def _cut(data: bytes, keeps_eof: bool) -> tuple[tuple[bytes, ...], tuple[bytes, ...]]:
+    """Divide the first result in `data` into column definitions and rows."""
+    splitter = Splitter(MAX_PACKET)
+    splitter.sequence = 1
+    splitter.feed(data)
+    first = splitter.next() or b""
+    if first[:1] == b"\0":
+        return (), ()
+    count = read_lenenc(first, 0)[0]
+    payloads = []
+    while (payload := splitter.next()) is not None:
+        payloads.append(payload)
+    rows_at = count + 1 if keeps_eof else count
+    return tuple(payloads[:count]), tuple(payloads[rows_at:-1])
+
+
+class ResultStream:
+    """An answer that is pulled; the backend is held up while nobody pulls.
+
+    `columns` is empty for a statement without rows, whose `ok` is then there at once. Otherwise
+    iterate to the end, or call `abandon`.
+    """
+
+    def __init__(self, connection: BackendConnection) -> None:
+        self.started: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.columns: list[bytes] = []
+        self.ok = Ok()
+        self._connection = connection
+        self._splitter = Splitter(MAX_PACKET)
+        self._splitter.sequence = 1
+        self._column_count = -1
+        self._eof_due = False
+        self._rows: list[bytes] = []
+        self._rows_bytes = 0
+        self._is_paused = False
+        self._is_over = False
+        self._problem: GateError | None = None
+        self._wakes: asyncio.Future[None] | None = None
+
+    def __aiter__(self) -> AsyncIterator[list[bytes]]:
+        return self._batches()
+
+    async def _batches(self) -> AsyncIterator[list[bytes]]:
+        while True:
+            if self._rows:
+                rows, self._rows, self._rows_bytes = self._rows, [], 0
+                yield rows
+            elif self._is_over:
+                if self._problem is not None:
+                    raise self._problem
+                return
+            else:
+                await self._more()
+
+    async def _more(self) -> None:
+        if self._is_paused:
+            self._is_paused = False
+            self._connection.resume()
+        self._wakes = asyncio.get_running_loop().create_future()
+        try:
+            await self._wakes
+        except asyncio.CancelledError:
+            self.abandon()
+            raise
+        finally:
+            self._wakes = None
+
+    def abandon(self) -> None:
+        """Stop early: nobody wants the rest, so that the connection is dropped."""
+        if not self._is_over:
+            self._is_over = True
+            self._connection.abandon("answer not wanted")
+
+    def answer_part(self, data: bytes) -> None:
+        self._splitter.feed(data)
+        while (payload := self._splitter.next()) is not None:
+            self._take(payload)
+        if self._rows_bytes > _STREAM_HIGH_BYTES and not self._is_paused:
+            self._is_paused = True
+            self._connection.pause()
+        self._wake()
+
+    def _take(self, payload: bytes) -> None:
+        if self._column_count < 0:
+            self._column_count = read_lenenc(payload, 0)[0]
+            self._eof_due = self._connection.scanner.keeps_eof
+        elif len(self.columns) < self._column_count:
+            self.columns.append(payload)
+        elif self._eof_due:
+            self._eof_due = False
+        else:
+            self._rows.append(payload)
+            self._rows_bytes += len(payload) + 64  # what a Python object costs besides
+            return
+        if len(self.columns) == self._column_count and not self._eof_due:
+            self._begin(None)
+
+    def answer_end(self, connection: BackendConnection, data: bytes) -> None:
+        scanner = connection.scanner
+        self._splitter.feed(data)
+        payloads = []
+        while (payload := self._splitter.next()) is not None:
+            payloads.append(payload)
+        for payload in payloads[:-1]:
+            self._take(payload)
+        if self._is_paused:
+            self._is_paused = False
+            connection.resume()
+        self._finish(scanner.ok, scanner.error)
+
+    def answer_lost(self, connection: BackendConnection, problem: GateError) -> None:
+        self._finish(Ok(), problem)
+
+    def _finish(self, ok: Ok, problem: GateError | None) -> None:
+        self.ok = ok
+        self._problem = problem
+        self._is_over = True
+        self._begin(problem)
+        self._wake()
+
+    def _begin(self, problem: GateError | None) -> None:
+        if self.started.done():
+            return
+        if problem is None:
+            self.started.set_result(None)
+        else:
+            self.started.set_exception(problem)
+
+    def _wake(self) -> None:
+        if self._wakes is not None and not self._wakes.done():
+            self._wakes.set_result(None)

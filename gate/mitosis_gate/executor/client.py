@@ -1,0 +1,123 @@
+"""What the executor sees of the client that a plan is carried out for.
+
+`session.Session` is one. Exactly one answer is due for each plan: `send_ok`, `send_result`, the
+three of `begin_rows`, `send_rows` and `end_rows`, or `relay`. A GateError that is raised instead
+becomes the ERR packet, also in the middle of rows.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+
+from mitosis_gate.backends.account import Account
+from mitosis_gate.backends.connection import BackendConnection
+from mitosis_gate.backends.variables import Variables
+from mitosis_gate.planner.plan import Variant
+from mitosis_gate.wire.packets import Ok
+from mitosis_routing.table import RoutingTable
+
+
+class Client(Protocol):
+    connection_id: int
+    capabilities: int
+    last_insert_id: int
+
+    @property
+    def user(self) -> str: ...
+
+    @property
+    def keyspace(self) -> str:
+        """The current database; empty while none is chosen."""
+
+    @property
+    def account(self) -> Account:
+        """Raises NoDatabase while none is chosen."""
+
+    @property
+    def table(self) -> RoutingTable:
+        """The routing table whose shards the plan counts."""
+
+    @property
+    def variables(self) -> Variables: ...
+
+    @variables.setter
+    def variables(self, value: Variables) -> None: ...
+
+    @property
+    def variant(self) -> Variant:
+        """To plan a statement anew: `planner.route(sql, client.variant)`."""
+
+    @property
+    def autocommit(self) -> bool: ...
+
+    @property
+    def in_transaction(self) -> bool:
+        """BEGIN was seen, or with autocommit=0 a shard is bound."""
+
+    @property
+    def bound_shard(self) -> str | None:
+        """Where the open transaction, or what pins the session, lives."""
+
+    @property
+    def last_shard(self) -> str | None:
+        """Where the statement before ran."""
+
+    async def backend(self, shard: str, outside: bool = False) -> BackendConnection:
+        """A connection with the session's variables, inside its transaction.
+
+        `outside`: with autocommit on and never the transaction's own. Several may be held at once.
+        Each must be given back, in `finally`. Raises SeveralShards when the session is bound to
+        another shard.
+        """
+
+    async def any_backend(self) -> BackendConnection:
+        """The bound one, or one of the shard used last, or of the first; as `backend`."""
+
+    def give_back(self, connection: BackendConnection) -> None:
+        """After use; one that is bound stays so, one in doubt is closed."""
+
+    def disown(self, connection: BackendConnection) -> None:
+        """Leave a connection that was lent with `outside` to the executor, also when the client
+        goes away: it must give it back to its lane, whatever happens."""
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether nobody waits for the answer any more."""
+
+    async def commit(self) -> None:
+        """Commit the open transaction if there is one; raises CommitUnknown."""
+
+    def begin(self, statement: bytes) -> None:
+        """Open a transaction, lazily: `statement` goes to the first shard that is used."""
+
+    def next_transaction(self, statement: bytes) -> None:
+        """Keep a SET TRANSACTION for the next transaction; sent just before it begins."""
+
+    def use(self, keyspace: str) -> None:
+        """Make it the current database; raises UnknownDatabase and AccessDeniedToDatabase."""
+
+    def pin(self, reason: str, connection: BackendConnection) -> None:
+        """Keep this connection for the session until `unpin`, a reset or its end."""
+
+    def unpin(self, reason: str) -> None: ...
+
+    def kill(self, connection_id: int, query_only: bool) -> None:
+        """Raises NoSuchThread and KillDenied."""
+
+    def send_ok(
+        self, affected: int = 0, last_insert_id: int = 0, warnings: int = 0, info: bytes = b""
+    ) -> None: ...
+
+    def send_result(
+        self, columns: Sequence[bytes], rows: Iterable[bytes], warnings: int = 0
+    ) -> None:
+        """A small result: payloads of column definitions and of text rows."""
+
+    def begin_rows(self, columns: Sequence[bytes]) -> None: ...
+
+    async def send_rows(self, rows: Sequence[bytes]) -> None:
+        """Waits while the client does not read."""
+
+    def end_rows(self, warnings: int = 0) -> None: ...
+
+    async def relay(self, connection: BackendConnection, sql: bytes) -> Ok | None:
+        """Send a statement, pass its answer on untouched; None when that was an error."""

@@ -1,0 +1,75 @@
+"""From the answers of several shards to one; pure.
+
+Rows are put one after the other, shard by shard, and never decoded. Column definitions are those of
+the first shard, once all shards agree on what the columns are.
+"""
+
+from collections.abc import Iterable, Sequence
+
+from mitosis_gate.errors import ShardsDisagree
+from mitosis_gate.wire import constants as c
+from mitosis_gate.wire import packets
+from mitosis_gate.wire.packets import Column, Ok
+
+MOST_WARNINGS = 0xFFFF
+_HINT = "their tables differ; look for DDL that reached only some of the shards"
+
+
+def agreed_columns(answers: Sequence[tuple[str, Sequence[bytes]]]) -> Sequence[bytes]:
+    """Return the definitions of the first shard; raise ShardsDisagree, naming two shards.
+
+    What may differ: the longest value so far, and whether a column can be NULL, which MySQL
+    concludes from the rows it finds.
+    """
+    first_shard, first = answers[0]
+    expected = [_meaning(packets.column(definition)) for definition in first]
+    for shard, definitions in answers[1:]:
+        if len(definitions) != len(first):
+            raise ShardsDisagree(
+                f"{first_shard} answers with {len(first)} columns and {shard} with "
+                f"{len(definitions)}: {_HINT}"
+            )
+        if tuple(definitions) == tuple(first):
+            continue
+        for wanted, definition in zip(expected, definitions, strict=True):
+            found = _meaning(packets.column(definition))
+            if found != wanted:
+                raise ShardsDisagree(
+                    f"column '{wanted[0]}' is not the same on {first_shard} and {shard}: "
+                    "their tables differ; look for DDL that reached only some shards"
+                )
+    return first
+
+
+def _meaning(column: Column) -> tuple[str, int, int, int, int]:
+    return (
+        column.name,
+        column.type,
+        column.charset,
+        column.decimals,
+        column.flags & c.FLAG_UNSIGNED,
+    )
+
+
+def total_warnings(answers: Iterable[Ok]) -> int:
+    """As many as the protocol can tell."""
+    return min(sum(ok.warnings for ok in answers), MOST_WARNINGS)
+
+
+def same_effect(answers: Sequence[tuple[str, Ok]]) -> Ok:
+    """Return the answer of the first shard to a write that all shards must take alike."""
+    first_shard, first = answers[0]
+    for shard, ok in answers[1:]:
+        if ok.affected != first.affected:
+            raise ShardsDisagree(
+                f"the write changes {first.affected} rows on {first_shard} and {ok.affected} on "
+                f"{shard}: the copies of the table differ; it was undone on all shards. "
+                "Compare the copies and make them equal first"
+            )
+        if ok.last_insert_id != first.last_insert_id:
+            raise ShardsDisagree(
+                f"the write makes id {first.last_insert_id} on {first_shard} and "
+                f"{ok.last_insert_id} on {shard}; it was undone on all shards. "
+                "Give the id in the statement"
+            )
+    return first

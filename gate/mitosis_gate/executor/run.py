@@ -1,0 +1,259 @@
+"""Carries out the plans that a session does not serve by itself: those of several shards.
+
+Every way through here answers the client exactly once, or raises: a GateError becomes the ERR
+packet. A client that goes away cancels what runs; connections are given back in `finally`, and
+those in the middle of something are closed by whoever gets them back.
+"""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import AsyncIterator, Sequence
+from typing import Protocol
+
+from mitosis_gate import metrics
+from mitosis_gate.backends.connection import BackendConnection, ResultStream
+from mitosis_gate.errors import (
+    GateError,
+    InternalError,
+    InTransaction,
+    MysqlError,
+    SeveralShards,
+    ShardUnavailable,
+    UnknownTable,
+)
+from mitosis_gate.executor import ddl, merge, transactions
+from mitosis_gate.executor.assignments import Assignments
+from mitosis_gate.executor.client import Client
+from mitosis_gate.planner import plan as plans
+from mitosis_gate.planner.build import Planner
+from mitosis_gate.planner.plan import DdlVerb, Flag, Plan
+
+log = logging.getLogger(__name__)
+
+Backends = Sequence[tuple[str, BackendConnection]]
+
+
+class PlannerSource(Protocol):
+    """The part of `Planners` that execution needs."""
+
+    async def ready(self, keyspace: str) -> Planner: ...
+
+    async def refresh(self, keyspace: str) -> Planner: ...
+
+
+class Lender(Protocol):
+    """The part of `Topology` that takes connections back."""
+
+    def give_back(self, connection: BackendConnection) -> None: ...
+
+
+class Executor:
+    """One for a gate process; `execute` is what sessions call."""
+
+    def __init__(self, planners: PlannerSource, lender: Lender) -> None:
+        self._planners = planners
+        self._lender = lender
+        self._assignments = Assignments()
+
+    async def execute(self, plan: Plan, sql: bytes, client: Client) -> None:
+        kind = type(plan).__name__
+        metrics.STATEMENTS.labels(plan=kind).inc()
+        with metrics.STATEMENT_SECONDS.labels(plan=kind).time():
+            await self._execute(plan, sql, client)
+
+    async def _execute(self, plan: Plan, sql: bytes, client: Client) -> None:
+        match plan:
+            case plans.UnknownTable():
+                await self._execute(await self._planned_again(plan, sql, client), sql, client)
+            case plans.OneShard(shard=shard, flags=flags):
+                await _one_shard(client, client.table.shards[shard].name, flags, sql)
+            case plans.AnyShard(shards=shards, flags=flags):
+                await _one_shard(client, _preferred(client, shards), flags, sql)
+            case plans.Scatter(shards=shards):
+                await _scatter(client, _names(client, shards), sql)
+            case plans.EveryShard(shards=shards, flags=flags):
+                await self._write_alike(client, _names(client, shards), flags, sql)
+            case plans.Ddl():
+                await self._ddl(plan, sql, client)
+            case plans.SetStatement():
+                planner = await self._planners.ready(client.account.keyspace)
+                await self._assignments.carry_out(plan, client, planner)
+            case plans.SetTransaction():
+                _set_transaction(plan, sql, client)
+            case plans.Refuse(code=code, sqlstate=state, message=message):
+                raise MysqlError(code, state, message)
+            case _:
+                raise InternalError(f"a {type(plan).__name__} is the session's to carry out")
+
+    async def _planned_again(self, plan: plans.UnknownTable, sql: bytes, client: Client) -> Plan:
+        """Somebody else may have made the table since the schema was read."""
+        planner = await self._planners.refresh(client.account.keyspace)
+        if planner.table is not client.table:
+            raise ShardUnavailable("the routing table has just changed: repeat the statement")
+        again = planner.route(sql, client.variant)
+        if isinstance(again, plans.UnknownTable):
+            raise UnknownTable(f"Table '{plan.database}.{plan.name}' doesn't exist")
+        return again
+
+    async def _ddl(self, plan: plans.Ddl, sql: bytes, client: Client) -> None:
+        await client.commit()
+        shards = _names(client, plan.shards)
+        if plan.verb is DdlVerb.MAINTAIN:
+            async with _lent(client, shards) as backends:
+                await _concatenate(client, backends, sql)
+            return
+        try:
+            async with self._owned(client, shards) as backends:
+                answers = await ddl.run_until_killed(plan, backends, sql, client)
+        finally:
+            await self._reload(client.account.keyspace)
+        client.send_ok(warnings=merge.total_warnings(answers))
+
+    async def _reload(self, keyspace: str) -> None:
+        """The answer is about the DDL, whatever becomes of this; the next reading makes it good."""
+        try:
+            await self._planners.refresh(keyspace)
+        except GateError as exc:
+            log.warning("cannot read the schema of %s after DDL: %s", keyspace, exc.text)
+
+    async def _write_alike(
+        self, client: Client, shards: Sequence[str], flags: Flag, sql: bytes
+    ) -> None:
+        if client.in_transaction or not client.autocommit:
+            raise SeveralShards(
+                "a write to a reference table goes to every shard in a transaction of its own: "
+                "run it outside a transaction, with autocommit=1"
+            )
+        clock = b""
+        if flags & Flag.CLOCK and client.variables.get("timestamp") is None:
+            clock = f"{time.time():.6f}".encode()
+        async with self._owned(client, shards) as backends:
+            try:
+                ok = await transactions.write_alike(backends, sql, clock)
+            finally:
+                if clock:
+                    await transactions.to_the_end(transactions.restore_clock(backends))
+        if ok.last_insert_id:
+            client.last_insert_id = ok.last_insert_id
+        client.send_ok(ok.affected, ok.last_insert_id, ok.warnings, ok.info)
+
+    @contextlib.asynccontextmanager
+    async def _owned(self, client: Client, shards: Sequence[str]) -> AsyncIterator[Backends]:
+        """As `_lent`, for work that goes on when the client is gone."""
+        backends: list[tuple[str, BackendConnection]] = []
+        try:
+            for shard in shards:
+                backend = await client.backend(shard, outside=True)
+                client.disown(backend)
+                backends.append((shard, backend))
+            yield backends
+        finally:
+            for _, backend in backends:
+                self._lender.give_back(backend)
+
+
+def _names(client: Client, shards: Sequence[int]) -> list[str]:
+    return [client.table.shards[index].name for index in shards]
+
+
+def _preferred(client: Client, shards: Sequence[int]) -> str:
+    names = _names(client, shards)
+    wanted = client.bound_shard or client.last_shard
+    return wanted if wanted in names else names[0]
+
+
+async def _one_shard(client: Client, shard: str, flags: Flag, sql: bytes) -> None:
+    if flags & Flag.LAST and client.last_shard not in (None, shard):
+        raise SeveralShards(
+            f"it asks about the statement before, which ran on shard {client.last_shard}, "
+            f"and its own rows are on {shard}: ask in a statement of its own"
+        )
+    if flags & Flag.COMMITS:
+        await client.commit()
+    backend = await client.backend(shard)
+    try:
+        if await client.relay(backend, sql) is not None and flags & Flag.PINS:
+            client.pin("statement", backend)
+    finally:
+        client.give_back(backend)
+
+
+@contextlib.asynccontextmanager
+async def _lent(client: Client, shards: Sequence[str]) -> AsyncIterator[Backends]:
+    """A connection to each shard, outside any transaction; all of them or none."""
+    backends: list[tuple[str, BackendConnection]] = []
+    try:
+        for shard in shards:
+            backends.append((shard, await client.backend(shard, outside=True)))
+        yield backends
+    finally:
+        for _, backend in backends:
+            client.give_back(backend)
+
+
+async def _scatter(client: Client, shards: Sequence[str], sql: bytes) -> None:
+    if client.in_transaction and client.bound_shard is not None:
+        raise SeveralShards(
+            f"the transaction runs on shard {client.bound_shard} and this reads from "
+            f"{', '.join(shards)}: read from several shards outside a transaction, "
+            "or add the sharding key to WHERE"
+        )
+    async with _lent(client, shards) as backends:
+        await _concatenate(client, backends, sql)
+
+
+async def _concatenate(client: Client, backends: Backends, sql: bytes) -> None:
+    """All shards begin at once; rows go out in the order of the shards as they come."""
+    streams = await _started(backends, sql)
+    try:
+        columns = merge.agreed_columns(
+            [(shard, s.columns) for (shard, _), s in zip(backends, streams, strict=True)]
+        )
+        client.begin_rows(columns)
+        for stream in streams:
+            async for rows in stream:
+                await client.send_rows(rows)
+        client.end_rows(merge.total_warnings(s.ok for s in streams))
+    finally:
+        for stream in streams:
+            stream.abandon()
+
+
+async def _started(backends: Backends, sql: bytes) -> list[ResultStream]:
+    """The streams of all shards; the first failure, in the order of the shards, ends all."""
+    tasks = [asyncio.create_task(backend.stream(sql)) for _, backend in backends]
+    try:
+        await asyncio.wait(tasks)
+    except asyncio.CancelledError:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        raise
+    failure = next((e for t in tasks if (e := t.exception()) is not None), None)
+    if failure is None:
+        return [task.result() for task in tasks]
+    for task in tasks:
+        if task.exception() is None:
+            task.result().abandon()
+    raise failure
+
+
+def _set_transaction(plan: plans.SetTransaction, sql: bytes, client: Client) -> None:
+    if not plan.session:
+        if client.in_transaction:
+            raise InTransaction(
+                "Transaction characteristics can't be changed while a transaction is in progress"
+            )
+        client.next_transaction(sql)
+        client.send_ok()
+        return
+    new = client.variables
+    if plan.isolation:
+        value = "'" + plan.isolation.replace(" ", "-") + "'"
+        new = new.with_("transaction_isolation", value.encode())
+    if plan.read_only is not None:
+        new = new.with_("transaction_read_only", b"'ON'" if plan.read_only else b"'OFF'")
+    client.variables = new
+    client.send_ok()

@@ -1,0 +1,137 @@
+"""The planner of one keyspace: statement to plan, by the shape cache when it is known."""
+
+from collections.abc import Sequence
+
+from mitosis_gate.planner.classify import rule_for
+from mitosis_gate.planner.layout import Layout
+from mitosis_gate.planner.lexer import END, BadSql, Shape, shape_of, split, tokens_of
+from mitosis_gate.planner.pins import Literal, Param
+from mitosis_gate.planner.plan import (
+    DEFAULT_VARIANT,
+    AnyShard,
+    Assignment,
+    Flag,
+    Plan,
+    Prepared,
+    Refuse,
+    Value,
+    Variant,
+)
+from mitosis_gate.planner.refusals import not_understood, refuse
+from mitosis_gate.planner.rules import Fixed, Rule
+from mitosis_gate.planner.schema import Schema
+from mitosis_gate.planner.shapes import Key, ShapeCache
+from mitosis_gate.planner.statement import Statement
+from mitosis_gate.planner.variables import judged
+from mitosis_routing.table import RoutingTable
+
+MAX_CACHED_LITERALS = 10_000
+_OTHER_VARIANTS = 16
+
+
+class Planner:
+    """Plans the statements of one keyspace under one routing table and one schema.
+
+    Its facts never change: a new table or schema needs a new Planner, whose cache starts empty.
+    """
+
+    def __init__(self, schema: Schema, table: RoutingTable, cache_bytes: int = 32 << 20) -> None:
+        self.schema = schema
+        self.table = table
+        self._layout = Layout(schema, table)
+        self._cache_bytes = cache_bytes
+        self._cache = ShapeCache(cache_bytes)
+        self._caches: dict[Variant, ShapeCache] = {DEFAULT_VARIANT: self._cache}
+
+    def route(self, sql: bytes, variant: Variant = DEFAULT_VARIANT) -> Plan:
+        """Plan a statement of COM_QUERY; never raises."""
+        cache = self._cache if variant is DEFAULT_VARIANT else self._cache_of(variant)
+        parts = split(sql + END)
+        rule = cache.get(tuple(parts[1::3]))
+        if rule is not None and parts[-2] == END:
+            return rule.bind(parts[2::3])
+        return self._route_slowly(sql, variant, cache)
+
+    def prepare(self, sql: bytes, variant: Variant = DEFAULT_VARIANT) -> Prepared:
+        """Plan a statement of COM_STMT_PREPARE; never raises."""
+        try:
+            shape = shape_of(sql)
+        except BadSql as exc:
+            return PreparedStatement(Fixed(not_understood(str(exc))), (), (), self._layout)
+        rule = self._rule(sql, shape, variant, self._cache_of(variant))
+        places = tuple(i for i, literal in enumerate(shape.literals) if literal == b"?")
+        return PreparedStatement(rule, tuple(shape.literals), places, self._layout)
+
+    def assignment(self, name: str, value: bytes) -> Assignment | Refuse:
+        """Judge a session variable set to a literal that was computed from an expression."""
+        return judged(name, value)
+
+    @property
+    def cached_shapes(self) -> int:
+        return sum(len(cache) for cache in self._caches.values())
+
+    def _cache_of(self, variant: Variant) -> ShapeCache:
+        cache = self._caches.get(variant)
+        if cache is None:
+            if len(self._caches) > _OTHER_VARIANTS:
+                self._caches = {DEFAULT_VARIANT: self._cache}
+            cache = self._caches[variant] = ShapeCache(self._cache_bytes // _OTHER_VARIANTS)
+        return cache
+
+    def _route_slowly(self, sql: bytes, variant: Variant, cache: ShapeCache) -> Plan:
+        try:
+            shape = shape_of(sql)
+        except BadSql as exc:
+            return not_understood(str(exc))
+        return self._rule(sql, shape, variant, cache).bind(shape.literals)
+
+    def _rule(self, sql: bytes, shape: Shape, variant: Variant, cache: ShapeCache) -> Rule:
+        rule = cache.find(shape.texts)
+        if rule is None:
+            rule = self._made(sql, shape, variant)
+            if rule.cacheable and len(shape.literals) <= MAX_CACHED_LITERALS:
+                cache.offer(shape.texts, rule)
+        return rule
+
+    def _made(self, sql: bytes, shape: Shape, variant: Variant) -> Rule:
+        if self._layout.broken:
+            return Fixed(refuse(f"the routing table is not whole: {self._layout.broken}"))
+        try:
+            tokens = tuple(tokens_of(shape))
+        except BadSql as exc:
+            return Fixed(not_understood(str(exc)))
+        return rule_for(Statement(sql, tokens, tuple(shape.literals), self._layout, variant))
+
+
+class PreparedStatement:
+    """A statement with `?`, whose rule waits for the parameters that decide the route."""
+
+    __slots__ = ("_literals", "_places", "_rule", "describe", "needed", "parameters")
+
+    def __init__(
+        self, rule: Rule, literals: tuple[bytes, ...], places: tuple[int, ...], layout: Layout
+    ) -> None:
+        self._rule = rule
+        self._literals = literals
+        deciding = rule.slots()
+        self.parameters = len(places)
+        self.needed = tuple(n for n, place in enumerate(places) if place in deciding)
+        self._places = tuple(places[n] for n in self.needed)
+        self.describe = _described(rule, layout)
+
+    def route(self, values: Sequence[Value]) -> Plan:
+        """Plan an execution; `values` are those of the `needed` parameters, in the same order."""
+        literals: list[Literal] = list(self._literals)
+        for place, value in zip(self._places, values, strict=True):
+            literals[place] = Param(value)
+        return self._rule.bind(literals)
+
+
+def _described(rule: Rule, layout: Layout) -> AnyShard | Refuse:
+    """Where the columns can be learned; all shards have the same, but unsharded tables only one."""
+    if isinstance(rule, Fixed) and isinstance(rule.plan, Refuse):
+        return rule.plan
+    return AnyShard((layout.first,), Flag.OUTSIDE)
+
+
+__all__ = ["Key", "Planner", "PreparedStatement"]

@@ -1,0 +1,177 @@
+"""Which kind of statement it is, by its first words, and who makes the plan."""
+
+from collections.abc import Callable
+
+from mitosis_gate.planner import ddl, show
+from mitosis_gate.planner.effects import VARIABLE_SET, effects_of
+from mitosis_gate.planner.inserts import insert_rule
+from mitosis_gate.planner.keys import Halt
+from mitosis_gate.planner.lexer import BadSql, Kind, statements_of
+from mitosis_gate.planner.plan import Batch, Empty, Flag, Kill, Plan, Refuse, Use
+from mitosis_gate.planner.queries import change_rule, query_rule
+from mitosis_gate.planner.refusals import not_understood, refuse
+from mitosis_gate.planner.rules import Fixed, Mapped, Rule, any_shard, explained
+from mitosis_gate.planner.statement import Statement
+from mitosis_gate.planner.transactions import transaction_plan
+from mitosis_gate.planner.variables import set_plan
+
+
+def rule_for(statement: Statement) -> Rule:
+    """The rule for a statement and all others of its shape; never raises."""
+    try:
+        return _rule_for(_without_end(statement))
+    except BadSql as exc:  # it may be the literals that are not understood
+        return Fixed(not_understood(str(exc)), cacheable=False)
+    except RecursionError:
+        return Fixed(not_understood("it is nested too deeply"), cacheable=False)
+    except Halt as exc:
+        return Fixed(exc.plan, cacheable=isinstance(exc.plan, Refuse))
+
+
+def _without_end(statement: Statement) -> Statement:
+    tokens = statement.tokens
+    while tokens and tokens[-1].kind is Kind.MARK and tokens[-1].text == ";":
+        tokens = tokens[:-1]
+    return Statement(statement.sql, tokens, statement.literals, statement.layout, statement.variant)
+
+
+def _rule_for(statement: Statement) -> Rule:
+    if not statement.tokens:
+        return Fixed(Empty(has_comment=bool(statement.sql.strip(b"; \t\r\n\v\f"))))
+    if not _is_program(statement):
+        parts = statements_of(statement.sql, statement.tokens)
+        if len(parts) > 1:
+            return Fixed(Batch(parts), cacheable=False)
+    word = statement.words[0]
+    if word in _RULES:
+        return _RULES[word](statement)
+    if word in _PLANS:
+        return Fixed(_PLANS[word](statement), cacheable=word in _FIXED_BY_SHAPE)
+    if statement.is_mark(0, "("):
+        return query_rule(statement)
+    if word in _REFUSED:
+        return Fixed(refuse(_REFUSED[word]))
+    raise BadSql(f"`{statement.tokens[0].text[:20]}` begins no statement that is known here")
+
+
+def _is_program(statement: Statement) -> bool:
+    """CREATE PROCEDURE and the like, whose body has `;` of its own."""
+    ahead = {t.word for t in statement.tokens[1:12]}
+    return statement.words[0] in ("CREATE", "ALTER") and bool(ahead & ddl.PROGRAMS)
+
+
+def _explain(statement: Statement) -> Rule:
+    place = show.explained_from(statement)
+    if not place:
+        return Fixed(show.describe_plan(statement))
+    return Mapped(_rule_for(statement.starting(place)), explained)
+
+
+def _use(statement: Statement) -> Plan:
+    if len(statement.tokens) != 2 or not statement.tokens[1].is_name:
+        raise BadSql("USE wants the name of a database")
+    return Use(statement.tokens[1].text)
+
+
+def _kill(statement: Statement) -> Plan:
+    query_only = statement.word(1) == "QUERY"
+    at = 2 if statement.word(1) in ("QUERY", "CONNECTION") else 1
+    if len(statement.tokens) != at + 1 or statement.tokens[at].kind is not Kind.LITERAL:
+        raise BadSql("KILL wants the number of a connection")
+    number = statement.literals[statement.tokens[at].slot]
+    if not number.isdigit() or len(number) > 20:
+        raise BadSql("KILL wants the number of a connection")
+    return Kill(int(number), query_only)
+
+
+def _do(statement: Statement) -> Plan:
+    if any(t.word in ("SELECT", "TABLE") for t in statement.tokens):
+        return refuse("DO with a subquery is not supported: use SELECT")
+    effects = effects_of(statement.tokens)
+    if effects.refusal is not None:
+        return effects.refusal
+    layout = statement.layout
+    if layout.single:
+        return layout.one(0, effects.flags)
+    if effects.named_locks:
+        return layout.one(layout.first, effects.flags | Flag.OUTSIDE)
+    if effects.variable_set:
+        return VARIABLE_SET
+    return any_shard(layout.everywhere, effects.flags)
+
+
+def _on_one_server(statement: Statement) -> Plan:
+    """What works on one connection to one server and nowhere else."""
+    layout = statement.layout
+    word = statement.words[0]
+    if layout.single and not layout.has_sharded:
+        return layout.one(0, Flag.WRITE | Flag.PINS)
+    return refuse(f"{word} is not supported in a keyspace with sharded tables: {_ONE_SERVER[word]}")
+
+
+_ONE_SERVER = {
+    "CALL": "send the statements of the procedure one by one",
+    "HANDLER": "use SELECT",
+    "LOCK": "use a transaction with SELECT ... FOR UPDATE (mysqldump: --skip-add-locks)",
+    "UNLOCK": "use a transaction with SELECT ... FOR UPDATE (mysqldump: --skip-add-locks)",
+    "PREPARE": "use prepared statements of the protocol, as drivers do",
+    "EXECUTE": "use prepared statements of the protocol, as drivers do",
+    "DEALLOCATE": "use prepared statements of the protocol, as drivers do",
+}
+
+
+def _diagnostics(statement: Statement) -> Plan:
+    return any_shard(statement.layout.everywhere, Flag.LAST)
+
+
+def _help(statement: Statement) -> Plan:
+    return any_shard(statement.layout.everywhere, Flag.OUTSIDE)
+
+
+_RULES: dict[str, Callable[[Statement], Rule]] = {
+    "SELECT": query_rule,
+    "WITH": query_rule,
+    "TABLE": query_rule,
+    "VALUES": query_rule,
+    "INSERT": insert_rule,
+    "REPLACE": insert_rule,
+    "UPDATE": change_rule,
+    "DELETE": change_rule,
+    "EXPLAIN": _explain,
+    "DESCRIBE": _explain,
+    "DESC": _explain,
+}
+_DDL = ("CREATE", "ALTER", "DROP", "RENAME", "TRUNCATE", "ANALYZE", "OPTIMIZE", "CHECK", "REPAIR")
+_TRANSACTIONS = ("BEGIN", "START", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE")
+_PLANS: dict[str, Callable[[Statement], Plan]] = {
+    "SET": set_plan,
+    "SHOW": show.show_plan,
+    "USE": _use,
+    "KILL": _kill,
+    "DO": _do,
+    "GET": _diagnostics,
+    "HELP": _help,
+    **dict.fromkeys(_TRANSACTIONS, transaction_plan),
+    **dict.fromkeys(_DDL, ddl.ddl_plan),
+    **dict.fromkeys(_ONE_SERVER, _on_one_server),
+}
+_FIXED_BY_SHAPE = frozenset({"SHOW", "USE", "DO", "GET", "HELP", *_TRANSACTIONS, *_ONE_SERVER})
+"""Statements whose plan no literal can change."""
+
+_FILES = "LOAD DATA is not supported: send INSERTs with many rows of one sharding key each"
+_SERVERS = "servers are run by the operator: use kubectl"
+_FOR_SERVERS = (
+    "FLUSH RESET PURGE CHANGE STOP SHUTDOWN RESTART CLONE INSTALL UNINSTALL BINLOG CACHE"
+).split()
+_ACCOUNTS = "users are those of the keyspace: change spec.users of the Keyspace"
+_REFUSED = {
+    "LOAD": _FILES,
+    "IMPORT": _FILES,
+    "XA": "the gate itself decides how transactions commit: use BEGIN and COMMIT",
+    "GRANT": _ACCOUNTS,
+    "REVOKE": _ACCOUNTS,
+    "CHECKSUM": "CHECKSUM TABLE has another answer on each shard",
+    "SIGNAL": "SIGNAL is for stored programs",
+    "RESIGNAL": "SIGNAL is for stored programs",
+    **dict.fromkeys(_FOR_SERVERS, _SERVERS),
+}

@@ -1,0 +1,205 @@
+"""DDL: on which shards it runs, and what would break the hash contract."""
+
+from mitosis_gate.planner.alter import alter_table
+from mitosis_gate.planner.definitions import definition_of, refused_table
+from mitosis_gate.planner.keys import Halt
+from mitosis_gate.planner.layout import Layout, Living, Place
+from mitosis_gate.planner.lexer import BadSql, Kind
+from mitosis_gate.planner.plan import Ddl, DdlVerb, Flag, Plan, Refuse, UnknownTable
+from mitosis_gate.planner.refusals import refuse
+from mitosis_gate.planner.statement import Statement
+from mitosis_gate.planner.table_names import (
+    Names,
+    living_of,
+    place_of,
+    refused_name,
+    shards_for,
+)
+
+PROGRAMS = frozenset({"PROCEDURE", "FUNCTION", "TRIGGER", "EVENT"})
+_ACCOUNTS = frozenset({"USER", "ROLE"})
+_MAINTENANCE = frozenset({"ANALYZE", "OPTIMIZE", "CHECK", "REPAIR"})
+
+
+def ddl_plan(statement: Statement) -> Plan:
+    verb, what = statement.words[0], _object(statement)
+    layout = statement.layout
+    if what in ("DATABASE", "SCHEMA"):
+        return refuse("databases are keyspaces: create, change or delete a Keyspace resource")
+    if what in _ACCOUNTS:
+        return refuse("users are those of the keyspace: change spec.users of the Keyspace")
+    if what in PROGRAMS:
+        return _program(layout)
+    if verb == "RENAME":
+        return _rename(statement)
+    if verb == "TRUNCATE" or verb in _MAINTENANCE:
+        return _whole_tables(statement)
+    if what == "TABLE":
+        plans = {"CREATE": _create_table, "ALTER": alter_table, "DROP": _whole_tables}
+        return plans[verb](statement)
+    if what == "INDEX":
+        return _index(statement)
+    if what == "VIEW":
+        return _view(statement)
+    raise BadSql(f"{verb} {what or 'of this'} is unknown here")
+
+
+def _object(statement: Statement) -> str:
+    """TABLE, INDEX, VIEW, ...: what the statement makes, changes or removes."""
+    kinds = {"TABLE", "INDEX", "VIEW", "DATABASE", "SCHEMA"} | PROGRAMS | _ACCOUNTS
+    for token in statement.tokens[1:12]:
+        if token.word in kinds:
+            return token.word
+        if token.kind is Kind.MARK and token.text == "(":
+            break
+    return "TABLE" if statement.words[0] in ("TRUNCATE", "RENAME") else ""
+
+
+def _program(layout: Layout) -> Plan:
+    if layout.single and not layout.has_sharded:
+        return Ddl(DdlVerb.OTHER, (), (0,))
+    return refuse(
+        "procedures, functions, triggers and events are not supported in a keyspace with sharded "
+        "tables: they would see the rows of one shard only"
+    )
+
+
+def _view(statement: Statement) -> Plan:
+    if not statement.layout.single:
+        return refuse("views over several shards are not supported: put the SELECT in the program")
+    created = statement.words[0] != "DROP"
+    return Ddl(DdlVerb.CREATE_VIEW if created else DdlVerb.DROP_VIEW, (), (0,))
+
+
+# DROP, TRUNCATE, ANALYZE ...: whole tables
+
+
+_VERBS = {"DROP": DdlVerb.DROP_TABLE, "TRUNCATE": DdlVerb.TRUNCATE_TABLE}
+
+
+def _whole_tables(statement: Statement) -> Plan:
+    verb = statement.words[0]
+    names = Names(statement, 1)
+    if names.skip("TEMPORARY"):
+        return _temporary(statement)
+    for word in ("NO_WRITE_TO_BINLOG", "LOCAL", "TABLE", "TABLES"):
+        names.skip(word)
+    spared = names.skip("IF", "EXISTS")
+    tables = [names.name()]
+    while statement.is_mark(names.at, ","):
+        names.at += 1
+        tables.append(names.name())
+    places = [_existing(statement.layout, name, spared) for name in tables]
+    livings = {p.living for p in places if p is not None}
+    if len(livings) > 1 and Living.UNSHARDED in livings and not statement.layout.single:
+        return refuse(f"{verb} an unsharded table and the others in statements of their own")
+    living = next(iter(livings), Living.SHARDED)
+    shards = shards_for(statement.layout, living)
+    return Ddl(_VERBS.get(verb, DdlVerb.MAINTAIN), tuple(tables), shards)
+
+
+def _existing(layout: Layout, name: str, spared: bool) -> Place | None:
+    place = layout.place(layout.keyspace, name)
+    if isinstance(place, Place):
+        return place
+    if spared and isinstance(place, UnknownTable):
+        return None
+    raise Halt(place)
+
+
+def _temporary(statement: Statement) -> Plan:
+    layout = statement.layout
+    if layout.single:
+        return layout.one(0, Flag.WRITE | Flag.PINS)
+    return refuse("temporary tables are not supported in a keyspace of several shards")
+
+
+def _rename(statement: Statement) -> Plan:
+    names = Names(statement, 1)
+    if not (names.skip("TABLE") or names.skip("TABLES")):
+        raise BadSql("RENAME is for tables")
+    layout = statement.layout
+    tables: list[str] = []
+    shards: set[tuple[int, ...]] = set()
+    while True:
+        old = names.name()
+        if not names.skip("TO"):
+            raise BadSql("TO is missing")
+        new = names.name()
+        place = place_of(layout, old)
+        refusal = refused_name(layout, place, new)
+        if refusal is not None:
+            return refusal
+        tables.extend((old, new))
+        shards.add(shards_for(layout, place.living))
+        if not statement.is_mark(names.at, ","):
+            break
+        names.at += 1
+    if len(shards) > 1:
+        return refuse("RENAME an unsharded table and the others in statements of their own")
+    return Ddl(DdlVerb.RENAME_TABLE, tuple(tables), next(iter(shards)))
+
+
+def _index(statement: Statement) -> Plan:
+    for at, token in enumerate(statement.tokens):
+        if token.word == "ON":
+            name = Names(statement, at + 1).name()
+            verb = DdlVerb.DROP_INDEX if statement.words[0] == "DROP" else DdlVerb.CREATE_INDEX
+            place = place_of(statement.layout, name)
+            return Ddl(verb, (name,), shards_for(statement.layout, place.living))
+    raise BadSql("ON and the name of the table are missing")
+
+
+# CREATE TABLE
+
+
+def _create_table(statement: Statement) -> Plan:
+    names = Names(statement, 1)
+    if names.skip("TEMPORARY"):
+        return _temporary(statement)
+    if not names.skip("TABLE"):
+        raise BadSql("TABLE is missing")
+    names.skip("IF", "NOT", "EXISTS")
+    name = names.name()
+    layout = statement.layout
+    like = _like(statement, names)
+    if like:
+        return _create_like(layout, name, like)
+    if not statement.is_mark(names.at, "("):
+        return _create_as(layout, name)
+    end = statement.closing(names.at)
+    parts = list(statement.parts(names.at + 1, end - 1))
+    options = statement.tokens[end:]
+    if any(t.word in ("SELECT", "TABLE", "WITH") for t in options):
+        return _create_as(layout, name)
+    definitions = [d for part in parts if (d := definition_of(statement, part))]
+    rule = layout.rule_of(name, tuple(d.name for d in definitions))
+    if isinstance(rule, Refuse):
+        return rule
+    if rule.sharding_key:
+        refusal = refused_table(statement, rule, definitions, parts, options)
+        if refusal is not None:
+            return refusal
+    return Ddl(DdlVerb.CREATE_TABLE, (name,), shards_for(layout, living_of(rule)))
+
+
+def _like(statement: Statement, names: Names) -> str:
+    at = names.at + (1 if statement.is_mark(names.at, "(") else 0)
+    return Names(statement, at + 1).name() if statement.word(at) == "LIKE" else ""
+
+
+def _create_like(layout: Layout, name: str, like: str) -> Plan:
+    place = place_of(layout, like)
+    refusal = refused_name(layout, place, name)
+    if refusal is not None:
+        return refusal
+    return Ddl(DdlVerb.CREATE_TABLE, (name,), shards_for(layout, place.living))
+
+
+def _create_as(layout: Layout, name: str) -> Plan:
+    if layout.single and not layout.has_sharded:
+        return Ddl(DdlVerb.CREATE_TABLE, (name,), (0,))
+    return refuse(
+        "CREATE TABLE ... SELECT is not supported: CREATE TABLE with its columns, then INSERT ... "
+        "SELECT"
+    )

@@ -1,0 +1,291 @@
+"""What can be done with a statement: the plans that session and executor carry out.
+
+A plan never holds the statement: the client's bytes are sent on unchanged. Plans of the common
+statements are made once for each shard and shared, so that the way from a cached statement to its
+shard allocates nothing. Shards are named by their index in `RoutingTable.shards`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntFlag, StrEnum
+from typing import Protocol
+
+
+class Flag(IntFlag):
+    """What a statement does to the connection or the transaction it runs in."""
+
+    NONE = 0
+    WRITE = 1
+    """Changes rows: only a primary takes it, and a transaction that is open takes part."""
+    LOCKS = 2
+    """Reads with locks (`FOR UPDATE`, `FOR SHARE`): only a primary, inside the transaction."""
+    COMMITS = 4
+    """Ends an open transaction, as MySQL does before and after DDL."""
+    LAST = 8
+    """Asks about the statement before (`LAST_INSERT_ID()`, `ROW_COUNT()`, `FOUND_ROWS()`, `SHOW
+    WARNINGS`): right only on the connection that ran that statement."""
+    PINS = 16
+    """Leaves something on the connection (user variable, named lock, temporary table): from here on
+    the session needs this very connection, until COM_RESET_CONNECTION or its end."""
+    VARIABLES = 32
+    """Reads user variables: those of the session must have been set on the connection before."""
+    CLOCK = 64
+    """A write to several copies that must agree: set the same `timestamp` on all connections."""
+    OUTSIDE = 128
+    """Metadata: its answer is the same outside the transaction, which it needs not join."""
+
+
+@dataclass(frozen=True, slots=True)
+class OneShard:
+    """Send the statement to one shard and its answer back, both untouched."""
+
+    shard: int
+    flags: Flag = Flag.NONE
+
+
+@dataclass(frozen=True, slots=True)
+class AnyShard:
+    """Each of `shards` gives the whole answer: statements without a table, reference tables, SHOW.
+
+    Prefer the shard of the open transaction, then the one of the statement before, then the first.
+    With Flag.LAST only the shard of the statement before is right.
+    """
+
+    shards: tuple[int, ...]
+    flags: Flag = Flag.NONE
+
+
+@dataclass(frozen=True, slots=True)
+class Scatter:
+    """Send a read to all of `shards` and give back the rows of one after the other."""
+
+    shards: tuple[int, ...]
+    flags: Flag = Flag.NONE
+
+
+@dataclass(frozen=True, slots=True)
+class EveryShard:
+    """A write to a table that each shard holds whole: run it on all of `shards`, in this order.
+
+    The copies stay equal only if all shards take it or none does; the answer (affected rows) is
+    that of the first shard.
+    """
+
+    shards: tuple[int, ...]
+    flags: Flag = Flag.WRITE
+
+
+class DdlVerb(StrEnum):
+    CREATE_TABLE = "CREATE TABLE"
+    ALTER_TABLE = "ALTER TABLE"
+    DROP_TABLE = "DROP TABLE"
+    TRUNCATE_TABLE = "TRUNCATE TABLE"
+    RENAME_TABLE = "RENAME TABLE"
+    CREATE_INDEX = "CREATE INDEX"
+    DROP_INDEX = "DROP INDEX"
+    CREATE_VIEW = "CREATE VIEW"
+    DROP_VIEW = "DROP VIEW"
+    MAINTAIN = "ANALYZE TABLE"
+    """ANALYZE, OPTIMIZE, CHECK or REPAIR TABLE: they answer with rows."""
+    OTHER = "DDL"
+    """Anything else, in keyspaces of one shard only: procedures, triggers, events."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ddl:
+    """Run on each of `shards`, one after the other in this order, and report each failure.
+
+    It commits first, on all connections of the session. Afterwards the schema is out of date:
+    load it again before the next statement that names one of `tables`.
+    """
+
+    verb: DdlVerb
+    tables: tuple[str, ...]
+    shards: tuple[int, ...]
+
+
+class TransactionVerb(StrEnum):
+    BEGIN = "BEGIN"
+    COMMIT = "COMMIT"
+    ROLLBACK = "ROLLBACK"
+    SAVEPOINT = "SAVEPOINT"
+    ROLLBACK_TO = "ROLLBACK TO SAVEPOINT"
+    RELEASE = "RELEASE SAVEPOINT"
+
+
+@dataclass(frozen=True, slots=True)
+class TransactionControl:
+    verb: TransactionVerb
+    savepoint: str = ""
+    read_only: bool | None = None
+    """BEGIN only: None when the statement does not say."""
+    snapshot: bool = False
+    """START TRANSACTION WITH CONSISTENT SNAPSHOT."""
+    chain: bool = False
+    """COMMIT/ROLLBACK AND CHAIN: begin anew with the same characteristics."""
+    release: bool = False
+    """COMMIT/ROLLBACK RELEASE: close the client's connection afterwards."""
+
+
+@dataclass(frozen=True, slots=True)
+class SetTransaction:
+    """SET [SESSION] TRANSACTION; without SESSION it holds for the next transaction only."""
+
+    session: bool
+    isolation: str = ""
+    """`READ COMMITTED` ...; empty: not said."""
+    read_only: bool | None = None
+
+
+class SetClass(StrEnum):
+    GATE = "gate"
+    """The gate itself must know it: autocommit, character sets, isolation, read-only."""
+    APPLY = "apply"
+    """Set on each connection that works for the session."""
+    IGNORE = "ignore"
+    """Means nothing behind a gate: accept it with a warning and do nothing."""
+    USER = "user"
+    """A user variable, `@name`: set on each connection that works for the session."""
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """One part of a SET statement."""
+
+    name: str
+    """Lower case, without `@@` or scope. `names` and `character set` stand for SET NAMES and SET
+    CHARACTER SET; a user variable has its name without `@`."""
+    value: bytes
+    """SQL text of the value as the client wrote it. For `names`: `utf8mb4 [COLLATE name]`."""
+    kind: SetClass
+    literal: bool = True
+    """False: an expression. Read `SELECT value` first, on a connection of any shard; what comes
+    out, as a literal, goes to `Planner.assignment`, because some values are refused."""
+
+    @property
+    def sql(self) -> bytes:
+        """The text to put behind `SET ` on a connection."""
+        if self.name == "names":
+            return b"NAMES " + self.value
+        if self.name == "character set":
+            return b"CHARACTER SET " + self.value
+        if self.kind is SetClass.USER:
+            return b"@`" + self.name.encode().replace(b"`", b"``") + b"`=" + self.value
+        return b"SESSION " + self.name.encode() + b"=" + self.value
+
+
+@dataclass(frozen=True, slots=True)
+class SetStatement:
+    """Validate all on one connection, then keep them in the session's settings."""
+
+    assignments: tuple[Assignment, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    database: str
+
+
+@dataclass(frozen=True, slots=True)
+class Kill:
+    connection: int
+    query_only: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionId:
+    """SELECT CONNECTION_ID(): one row with the gate's own number of the session, a BIGINT."""
+
+    column: str
+    """Name of the column, as the statement gives it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Several statements in one text: only for clients that asked for CLIENT_MULTI_STATEMENTS."""
+
+    statements: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Empty:
+    """No statement: OK when there is a comment, as the mysql client sends them, else error 1065
+    (42000) `Query was empty`. That is what mysqld answers."""
+
+    has_comment: bool
+
+
+@dataclass(frozen=True, slots=True)
+class UnknownTable:
+    """The schema has no such table: load the schema again and plan once more.
+
+    If it is unknown then too: error 1146 (42S02) `Table 'database.name' doesn't exist`.
+    """
+
+    database: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refuse:
+    """Answer with this error and touch nothing."""
+
+    code: int
+    sqlstate: str
+    message: str
+
+
+Plan = (
+    OneShard
+    | AnyShard
+    | Scatter
+    | EveryShard
+    | Ddl
+    | TransactionControl
+    | SetTransaction
+    | SetStatement
+    | Use
+    | Kill
+    | ConnectionId
+    | Batch
+    | Empty
+    | UnknownTable
+    | Refuse
+)
+
+Value = int | float | bytes | None
+"""A parameter as it was decoded: whole numbers, FLOAT/DOUBLE, None for NULL, and everything else as
+the bytes of its text (dates as `YYYY-MM-DD[ hh:mm:ss[.ffffff]]`)."""
+
+
+class Prepared(Protocol):
+    """A statement with `?`: what must be known of an execution to route it."""
+
+    @property
+    def parameters(self) -> int:
+        """How many `?` the statement has."""
+
+    @property
+    def needed(self) -> tuple[int, ...]:
+        """Indexes of the parameters that decide the route, ascending; empty: always the same."""
+
+    @property
+    def describe(self) -> AnyShard | Refuse:
+        """Where to PREPARE it to learn parameters and columns; Refuse: answer PREPARE with it."""
+
+    def route(self, values: Sequence[Value]) -> Plan:
+        """Plan an execution; `values` are those of the `needed` parameters, in the same order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """What of a session changes the meaning of its statements."""
+
+    database: str = ""
+    """The current database; empty: that of the keyspace."""
+    utf8: bool = True
+    """Whether the client's character set is utf8mb4, utf8mb3 or ascii: in any other set the bytes
+    of a literal are not those that the column holds."""
+
+
+DEFAULT_VARIANT = Variant()

@@ -1,0 +1,408 @@
+"""SELECT, UPDATE and DELETE: from the tree and the sources to a rule."""
+
+from collections.abc import Iterator, Sequence
+
+from sqlglot import exp
+
+from mitosis_gate.planner.effects import (
+    AGGREGATES,
+    VARIABLE_SET,
+    Effects,
+    calls,
+    effects_of,
+    refusal_for_many,
+)
+from mitosis_gate.planner.keys import (
+    Block,
+    Reading,
+    Source,
+    common_root,
+    pin_of,
+    sharded,
+)
+from mitosis_gate.planner.layout import Layout, Living
+from mitosis_gate.planner.lexer import BadSql, Kind
+from mitosis_gate.planner.parse import tree_of
+from mitosis_gate.planner.pins import AllOf, OneOf
+from mitosis_gate.planner.plan import ConnectionId, EveryShard, Flag, Refuse
+from mitosis_gate.planner.refusals import key_changed, refuse, several_shards
+from mitosis_gate.planner.rules import Fixed, Point, Routed, Rule, any_shard
+from mitosis_gate.planner.statement import Statement
+
+
+def query_rule(statement: Statement) -> Rule:
+    """A statement that only reads: SELECT, WITH, TABLE, VALUES, or one of them in parentheses."""
+    own = _connection_id(statement)
+    if own is not None:
+        return Fixed(own)
+    if statement.words[0] == "WITH" and _writes(statement):
+        return change_rule(statement)
+    effects = effects_of(statement.tokens)
+    if effects.refusal is not None:
+        return Fixed(effects.refusal)
+    layout = statement.layout
+    flags = effects.flags | _locking(statement)
+    if layout.single:
+        return Fixed(layout.one(0, flags))
+    if effects.variable_set:
+        return Fixed(VARIABLE_SET)
+    if not any(t.word in ("FROM", "TABLE", "JOIN") for t in statement.tokens):
+        return _without_tables(layout, effects, flags)
+    tree = tree_of(statement.tokens, statement.literals)
+    if not isinstance(tree, exp.Query):
+        raise BadSql("its syntax is unknown here")
+    reading = Reading(layout, statement.database, statement.variant.utf8)
+    block = reading.read(tree)
+    if not reading.sources:
+        return _without_tables(layout, effects, flags)
+    return _reading_rule(statement, tree, block, reading.sources, effects, flags)
+
+
+def _writes(statement: Statement) -> bool:
+    """Whether UPDATE or DELETE follows the common table expressions."""
+    depth = 0
+    for token in statement.tokens:
+        if token.kind is Kind.MARK:
+            depth += {"(": 1, ")": -1}.get(token.text, 0)
+        elif depth == 0 and token.word in ("SELECT", "TABLE", "VALUES"):
+            return False
+        elif depth == 0 and token.word in ("UPDATE", "DELETE"):
+            return True
+    return False
+
+
+def _connection_id(statement: Statement) -> ConnectionId | None:
+    """`SELECT CONNECTION_ID() [[AS] name]`, which no server can answer."""
+    tokens = statement.tokens
+    if len(tokens) not in (4, 5, 6) or statement.words[:2] != ("SELECT", "CONNECTION_ID"):
+        return None
+    if not (statement.is_mark(2, "(") and statement.is_mark(3, ")")):
+        return None
+    if len(tokens) == 6 and tokens[4].word != "AS":
+        return None
+    if len(tokens) == 4:
+        return ConnectionId(statement.text(1, 4).decode())
+    return ConnectionId(tokens[-1].text) if tokens[-1].is_name else None
+
+
+def _locking(statement: Statement) -> Flag:
+    """FOR UPDATE, FOR SHARE or LOCK IN SHARE MODE, anywhere: a needless flag does no harm."""
+    for place, token in enumerate(statement.tokens):
+        if token.word == "FOR" and statement.word(place + 1) in ("UPDATE", "SHARE"):
+            return Flag.LOCKS
+        if token.word == "LOCK" and statement.word(place + 1) == "IN":
+            return Flag.LOCKS
+    return Flag.NONE
+
+
+def _without_tables(layout: Layout, effects: Effects, flags: Flag) -> Rule:
+    if effects.named_locks:
+        return Fixed(layout.one(layout.first, flags | Flag.OUTSIDE))
+    return Fixed(any_shard(layout.everywhere, flags))
+
+
+def _reading_rule(
+    statement: Statement,
+    tree: exp.Expr,
+    block: Block | None,
+    sources: Sequence[Source],
+    effects: Effects,
+    flags: Flag,
+) -> Rule:
+    layout = statement.layout
+    refusal = refusal_for_many(effects)
+    if refusal is not None:
+        return Fixed(refusal)
+    system = _of_servers(sources, tree)
+    if isinstance(system, Refuse):
+        return Fixed(system)
+    livings = {s.place.living for s in sources}
+    if Living.SHARDED in livings:
+        spread = _spread(statement, tree, block, sources, flags)
+        return routed(layout, sources, flags, spread)
+    if Living.UNSHARDED in livings:
+        return Fixed(layout.one(layout.first, flags))
+    if Living.REFERENCE in livings and flags & Flag.LOCKS:
+        return Fixed(layout.one(layout.first, flags))  # all sessions lock the same copy
+    if Living.REFERENCE in livings:
+        return Fixed(any_shard(layout.everywhere, flags))
+    return Fixed(any_shard((layout.first,), flags | Flag.OUTSIDE))
+
+
+_COUNTING_COLUMNS = frozenset(
+    "table_rows avg_row_length data_length max_data_length index_length data_free auto_increment "
+    "create_time update_time checksum cardinality".split()
+)
+_METADATA = frozenset(
+    "tables columns statistics schemata key_column_usage table_constraints check_constraints "
+    "referential_constraints views routines parameters triggers events character_sets collations "
+    "collation_character_set_applicability engines plugins keywords partitions "
+    "columns_extensions tables_extensions schemata_extensions st_geometry_columns "
+    "column_privileges schema_privileges table_privileges user_privileges".split()
+)
+
+
+def _of_servers(sources: Sequence[Source], tree: exp.Expr) -> Refuse | None:
+    """Why MySQL's own tables cannot be read here: each server counts for itself."""
+    names = [s.place for s in sources if s.place.living is Living.SYSTEM]
+    for place in names:
+        name = place.table.name.lower()
+        if place.database != "information_schema" or name not in _METADATA:
+            return refuse(
+                f"{place.database}.{name} has other content on each shard: ask a shard directly, "
+                "or a table of information_schema that describes tables and columns"
+            )
+        if name in ("tables", "partitions", "statistics"):
+            counting = _names_counts(tree)
+            if counting:
+                return refuse(
+                    f"{counting} of information_schema.{name} is different on each shard: name the "
+                    "columns that describe the table"
+                )
+    return None
+
+
+def _names_counts(tree: exp.Expr) -> str:
+    for column in tree.find_all(exp.Column):
+        if isinstance(column.this, exp.Star):
+            return "`*`"
+        if column.name.lower() in _COUNTING_COLUMNS:
+            return str(column.name.upper())
+    for select in tree.find_all(exp.Select):
+        if any(isinstance(e, exp.Star) for e in select.expressions):
+            return "`*`"
+    return ""
+
+
+def routed(
+    layout: Layout, sources: Sequence[Source], flags: Flag, spread: Refuse | None
+) -> Point | Routed:
+    """The rule for a statement with sharded tables."""
+    divided = sharded(sources)
+    pins = [pin_of(source, layout.everything) for source in divided]
+    root = common_root(divided)
+    rule = Routed(
+        layout,
+        flags,
+        tuple(pins),
+        any(s.place.living is Living.UNSHARDED for s in sources),
+        pin_of(root, layout.everything) if root else None,
+        spread,
+    )
+    return _point(layout, rule, pins[0]) or rule
+
+
+def _point(layout: Layout, rule: Routed, pin: AllOf) -> Point | None:
+    """The quick form, when one literal decides: all sources have the same single pin."""
+    same = all(p.pins == pin.pins for p in rule.pins if isinstance(p, AllOf))
+    if rule.unsharded or not same or len(pin.pins) != 1:
+        return None
+    only = pin.pins[0]
+    if not isinstance(only, OneOf) or len(only.choices) != 1:
+        return None
+    return Point(layout, only.reader, only.choices[0], rule)
+
+
+# Reads from several shards
+
+
+def _spread(
+    statement: Statement,
+    tree: exp.Expr,
+    block: Block | None,
+    sources: Sequence[Source],
+    flags: Flag,
+) -> Refuse | None:
+    """Why the rows of several shards, one after the other, are not the answer; None if they are."""
+    divided = sharded(sources)
+    key = divided[0].place.key_name
+    if block is None:
+        return several_shards("UNION, EXCEPT or INTERSECT", key)
+    root = common_root(divided)
+    if root is None:
+        return _not_colocated(divided)
+    if block.odd_join:
+        return several_shards(block.odd_join, key)
+    if any(s.place.living is Living.UNSHARDED for s in sources):
+        return refuse("a sharded and an unsharded table cannot be joined over several shards")
+    if flags & Flag.LOCKS:
+        return several_shards("a locking read (FOR UPDATE, FOR SHARE)", key)
+    if flags & Flag.LAST:
+        return several_shards("LAST_INSERT_ID(), ROW_COUNT() or FOUND_ROWS()", key)
+    clause = _clause(statement, tree)
+    return several_shards(clause, key) if clause else None
+
+
+def _not_colocated(sources: Sequence[Source]) -> Refuse:
+    names = ", ".join(dict.fromkeys(s.place.table.name for s in sources))
+    keys = " and ".join(dict.fromkeys(f"{s.alias}.{s.place.key_name}" for s in sources))
+    return refuse(
+        f"the rows of {names} that this statement brings together can lie on different shards: "
+        f"join them on their sharding keys ({keys}) by =, or give each the same key in WHERE"
+    )
+
+
+_CLAUSES = {
+    "distinct": "DISTINCT",
+    "group": "GROUP BY",
+    "having": "HAVING",
+    "windows": "WINDOW",
+    "qualify": "QUALIFY",
+    "order": "ORDER BY",
+    "limit": "LIMIT",
+    "offset": "OFFSET",
+    "into": "INTO",
+}
+
+
+def _clause(statement: Statement, tree: exp.Expr) -> str:
+    """What in the statement needs all rows in one place."""
+    node: exp.Expr = tree
+    while True:
+        for name, clause in _CLAUSES.items():
+            if node.args.get(name):
+                return clause
+        if not isinstance(node, exp.Subquery):
+            break
+        node = node.this
+    aggregate = calls(statement.tokens, AGGREGATES)
+    if aggregate:
+        return f"{aggregate}()"
+    if any(t.word == "SQL_CALC_FOUND_ROWS" for t in statement.tokens):
+        return "SQL_CALC_FOUND_ROWS"
+    for inner in _of_the_same_query(node):
+        if isinstance(inner, exp.Window):
+            return "a window function"
+        if isinstance(inner, exp.AggFunc):
+            return "an aggregate function"
+    return ""
+
+
+def _of_the_same_query(node: exp.Expr) -> Iterator[exp.Expr]:
+    for child in node.iter_expressions():
+        if not isinstance(child, exp.Query):
+            yield child
+            yield from _of_the_same_query(child)
+
+
+# UPDATE and DELETE
+
+
+def change_rule(statement: Statement) -> Rule:
+    effects = effects_of(statement.tokens)
+    if effects.refusal is not None:
+        return Fixed(effects.refusal)
+    layout = statement.layout
+    flags = effects.flags | Flag.WRITE
+    first = statement.words[0]
+    if layout.single and (first == "DELETE" or not layout.has_sharded):
+        return Fixed(layout.one(0, flags))
+    tree = tree_of(statement.tokens, statement.literals)
+    if not isinstance(tree, exp.Update | exp.Delete):
+        return Fixed(refuse("its syntax is unknown here", 1064))
+    reading = Reading(layout, statement.database, statement.variant.utf8)
+    block = reading.read(tree)
+    assert block is not None
+    refusal = _refused_change(tree, block, reading.sources)
+    if refusal is None and not layout.single:
+        refusal = refusal_for_many(effects)
+    if refusal is not None:
+        return Fixed(refusal)
+    if layout.single:
+        return Fixed(layout.one(0, flags))
+    return _writing_rule(tree, block, reading.sources, effects, layout, flags)
+
+
+def _refused_change(
+    tree: exp.Update | exp.Delete, block: Block, sources: Sequence[Source]
+) -> Refuse | None:
+    for source in block.sources:
+        if source.place.table.view and source.place.living is Living.UNSHARDED:
+            return refuse(f"{source.place.table.name} is a view: write to its table")
+    for assignment in tree.expressions if isinstance(tree, exp.Update) else ():
+        column = assignment.this if isinstance(assignment, exp.EQ) else None
+        if not isinstance(column, exp.Column):
+            return refuse("its SET is not understood", 1064)
+        for source in _assigned(column, block):
+            if source.place.is_key(column.name):
+                return key_changed(source.place.key_name)
+    return None
+
+
+def _assigned(column: exp.Column, block: Block) -> list[Source]:
+    """The sources that an assignment may change: all that have the column, when it is not said."""
+    if column.table:
+        found = block.aliases.get(column.table)
+        return [found] if found is not None else []
+    return [s for s in block.sources if s.place.table.column(column.name)]
+
+
+def _writing_rule(
+    tree: exp.Update | exp.Delete,
+    block: Block,
+    sources: Sequence[Source],
+    effects: Effects,
+    layout: Layout,
+    flags: Flag,
+) -> Rule:
+    changed = _changed(tree, block)
+    livings = {s.place.living for s in changed}
+    if Living.SYSTEM in {s.place.living for s in sources}:
+        return Fixed(refuse("MySQL's own tables cannot be used in a statement that writes"))
+    if Living.REFERENCE in livings:
+        return Fixed(_reference_write(tree, sources, changed, effects, layout, flags))
+    if not sharded(sources):
+        return Fixed(layout.one(layout.first, flags))
+    key = sharded(sources)[0].place.key_name
+    spread = refuse(
+        "a write that touches several shards would not be atomic and is not supported: add "
+        f"WHERE {key} = ... and write to one shard at a time"
+    )
+    return routed(layout, sources, flags, spread)
+
+
+def _changed(tree: exp.Update | exp.Delete, block: Block) -> list[Source]:
+    """The sources that the statement writes to; all of its FROM when that is not certain."""
+    if isinstance(tree, exp.Delete):
+        names = [t.name for t in tree.args.get("tables") or ()]
+        if tree.args.get("using"):
+            names = [tree.this.name]
+        found = [s for s in block.sources if s.alias in names or s.place.table.name in names]
+        return found or block.sources
+    found = [
+        source
+        for assignment in tree.expressions
+        if isinstance(assignment.this, exp.Column)
+        for source in _assigned(assignment.this, block)
+    ]
+    return found or block.sources
+
+
+def _reference_write(
+    tree: exp.Expr,
+    sources: Sequence[Source],
+    changed: Sequence[Source],
+    effects: Effects,
+    layout: Layout,
+    flags: Flag,
+) -> Refuse | EveryShard:
+    name = changed[0].place.table.name
+    if any(s.place.living is not Living.REFERENCE for s in sources):
+        return refuse(
+            f"reference table {name} is whole on every shard: write to it without other tables"
+        )
+    if tree.args.get("limit"):
+        return refuse(f"LIMIT could choose other rows on each shard: {name} is a reference table")
+    return every_shard(name, effects, layout, flags)
+
+
+def every_shard(name: str, effects: Effects, layout: Layout, flags: Flag) -> Refuse | EveryShard:
+    """Write to a reference table, if all copies will be the same."""
+    if effects.differs_by_server:
+        return refuse(
+            f"{effects.differs_by_server} has another value on each shard, and reference table "
+            f"{name} must be the same on all: compute the value first and write it as a literal"
+        )
+    if layout.broken:
+        return refuse(layout.broken)
+    return EveryShard(layout.everywhere, flags | Flag.CLOCK)

@@ -1,0 +1,169 @@
+"""What is kept of a planned shape: from the literals of a statement to its plan, unparsed."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Protocol
+from zlib import crc32
+
+from mitosis_gate.planner.layout import Layout
+from mitosis_gate.planner.pins import KeyReader, Literal, Pin, Slot
+from mitosis_gate.planner.plan import (
+    AnyShard,
+    EveryShard,
+    Flag,
+    OneShard,
+    Plan,
+    Refuse,
+    Scatter,
+    UnknownTable,
+)
+from mitosis_gate.planner.refusals import refuse
+from mitosis_routing.hashing import KeyKind
+
+
+class Rule(Protocol):
+    @property
+    def cacheable(self) -> bool:
+        """Whether every statement of the same shape may be planned with it."""
+
+    def bind(self, literals: Sequence[Literal]) -> Plan:
+        """Plan the statement of this shape that has these literals."""
+
+    def slots(self) -> frozenset[int]:
+        """Which literals decide the plan."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fixed:
+    """The same plan whatever the literals are."""
+
+    plan: Plan
+    cacheable: bool = True
+
+    def bind(self, literals: Sequence[Literal]) -> Plan:
+        return self.plan
+
+    def slots(self) -> frozenset[int]:
+        return frozenset()
+
+
+class Flagged(Rule, Protocol):
+    """A rule whose plans for one shard all have the same flags."""
+
+    @property
+    def flags(self) -> Flag: ...
+
+
+_QUOTE, _SPACE, _ZERO = b"' 0"
+
+
+class Point:
+    """One sharded table whose key equals one literal: the shape of nearly all statements.
+
+    Plain whole numbers and plain text, which need no conversion, go straight from the bytes of the
+    statement to the plan; everything else goes to the rule that knows all cases.
+    """
+
+    __slots__ = ("_characters", "_digits", "_index", "_mask", "_otherwise", "_plans")
+    cacheable = True
+
+    def __init__(self, layout: Layout, reader: KeyReader, slot: Slot, otherwise: Flagged) -> None:
+        column = reader.column
+        plain = not (slot.negative or slot.introducer)
+        self._index = slot.index
+        self._plans = layout.plans_by_slot(otherwise.flags)
+        self._mask = layout.slots_mask
+        self._otherwise = otherwise
+        self._digits = reader.digits if plain else 0
+        self._characters = column.length + 2 if plain and column.kind is KeyKind.TEXT else 0
+
+    def bind(self, literals: Sequence[Literal]) -> Plan:
+        literal = literals[self._index]
+        if type(literal) is bytes:
+            if len(literal) < self._digits:
+                if literal.isdigit() and literal[0] != _ZERO:
+                    return self._plans[crc32(literal) & self._mask]
+            elif (
+                len(literal) <= self._characters
+                and literal[0] == _QUOTE
+                and literal.isascii()
+                and literal[-2] != _SPACE
+                and b"\\" not in literal
+                and literal.count(b"'") == 2
+            ):
+                return self._plans[crc32(literal[1:-1]) & self._mask]
+        return self._otherwise.bind(literals)
+
+    def slots(self) -> frozenset[int]:
+        return frozenset((self._index,))
+
+
+@dataclass(frozen=True, slots=True)
+class Routed:
+    """A statement on sharded tables.
+
+    Rows that matter lie on the shards that the masks of all `pins` name together. One shard: it
+    gets the statement. Several: a read goes to those of `root`, the table that all others follow
+    by their keys, unless `spread` says why the answers cannot just be put one after another.
+    """
+
+    layout: Layout
+    flags: Flag
+    pins: tuple[Pin, ...]
+    unsharded: bool
+    """Whether a table that lives on one shard only takes part."""
+    root: Pin | None
+    spread: Refuse | None
+
+    cacheable = True
+
+    def bind(self, literals: Sequence[Literal]) -> Plan:
+        mask = 1 << self.layout.first if self.unsharded else 0
+        for pin in self.pins:
+            mask |= pin.mask(literals)
+        if not mask:
+            return any_shard(self.layout.everywhere, self.flags)
+        if not mask & (mask - 1):
+            return self.layout.one(mask.bit_length() - 1, self.flags)
+        if self.spread is not None:
+            return self.spread
+        shards = self.layout.shards_of(self.root.mask(literals) if self.root else mask)
+        return Scatter(shards, self.flags)
+
+    def slots(self) -> frozenset[int]:
+        return frozenset().union(*(pin.slots() for pin in self.pins))
+
+
+@cache
+def any_shard(shards: tuple[int, ...], flags: Flag = Flag.NONE) -> AnyShard:
+    return AnyShard(shards, flags)
+
+
+@dataclass(frozen=True, slots=True)
+class Mapped:
+    """The plan of another statement, changed: EXPLAIN, for example."""
+
+    inner: Rule
+    change: Callable[[Plan], Plan]
+
+    @property
+    def cacheable(self) -> bool:
+        return self.inner.cacheable
+
+    def bind(self, literals: Sequence[Literal]) -> Plan:
+        return self.change(self.inner.bind(literals))
+
+    def slots(self) -> frozenset[int]:
+        return self.inner.slots()
+
+
+def explained(plan: Plan) -> Plan:
+    """EXPLAIN shows how one server does it, so it is for statements that one server answers."""
+    if isinstance(plan, OneShard | AnyShard):
+        return replace(plan, flags=Flag.OUTSIDE)
+    if isinstance(plan, EveryShard):
+        return AnyShard(plan.shards, Flag.OUTSIDE)
+    if isinstance(plan, Refuse | UnknownTable):
+        return plan
+    return refuse("EXPLAIN is for statements that go to one shard: add the sharding key to WHERE")

@@ -1,0 +1,170 @@
+"""What can be set, from flags and from the environment; a flag wins over its variable.
+
+`--listen-port` is `MITOSIS_GATE_LISTEN_PORT` in the environment, and so on for each option.
+"""
+
+import argparse
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from mitosis_gate.errors import NotStarted
+
+# A Service called mitosis-gate puts MITOSIS_GATE_PORT and MITOSIS_GATE_SERVICE_* into every pod of
+# its namespace: no option may be called so.
+ENVIRONMENT_PREFIX = "MITOSIS_GATE_"
+
+
+class BackendTls(StrEnum):
+    REQUIRED = "required"
+    """TLS to each backend, and its certificate must carry the name of the instance."""
+    DISABLED = "disabled"
+    """Plain connections: tests, benchmarks and networks that encrypt by themselves."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    listen_host: str = "0.0.0.0"
+    listen_port: int = 3306
+    admin_host: str = "0.0.0.0"
+    admin_port: int = 8081
+    workers: int = 1
+    """Processes that share the port; each has its own pools and about one core of work."""
+    worker: int = 0
+    """Which of them this process is, from 1; 0: the only one, or the parent of all."""
+
+    namespaces: tuple[str, ...] = ()
+    """Where routing tables and Secrets are read; empty: the namespace of the gate's own pod."""
+    api_server: str = ""
+    """Empty: from KUBERNETES_SERVICE_HOST and _PORT, as in every pod."""
+    service_account_dir: Path = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+    routing_file: Path | None = None
+    """A routing table, or a list of them, in place of Kubernetes; read again when it changes."""
+    users_file: Path | None = None
+    """Passwords for the routing file: {keyspace: {user: password}}, gate account included."""
+
+    tls_dir: Path | None = None
+    """tls.crt and tls.key for clients; read again when they change. None: clients use no TLS."""
+    require_tls: bool = False
+    backend_tls: BackendTls = BackendTls.REQUIRED
+
+    max_packet_bytes: int = 64 << 20
+    max_clients: int = 2000
+    max_backends: int = 64
+    """Connections of one worker to one instance."""
+    max_statements: int = 1024
+    """Prepared statements of one client."""
+    plan_cache_bytes: int = 32 << 20
+
+    login_seconds: float = 10.0
+    connect_seconds: float = 5.0
+    pool_wait_seconds: float = 1.0
+    hold_seconds: float = 10.0
+    """How long a statement waits for a shard that has no primary or is moving."""
+    idle_seconds: float = 28800.0
+    """wait_timeout: a client that says nothing for so long is closed."""
+    slow_client_seconds: float = 60.0
+    """How long a client may leave its result unread."""
+    backend_idle_seconds: float = 300.0
+    schema_check_seconds: float = 5.0
+    """How often a keyspace in use is asked whether its schema has changed."""
+    drain_seconds: float = 25.0
+    """After SIGTERM: how long open transactions may take; below the pod's grace period."""
+
+    log_level: str = "INFO"
+
+    @property
+    def is_static(self) -> bool:
+        return self.routing_file is not None
+
+
+_KINDS: Mapping[str, Any] = {
+    "workers": int,
+    "worker": int,
+    "listen_port": int,
+    "admin_port": int,
+    "max_packet_bytes": int,
+    "max_clients": int,
+    "max_backends": int,
+    "max_statements": int,
+    "plan_cache_bytes": int,
+    "login_seconds": float,
+    "connect_seconds": float,
+    "pool_wait_seconds": float,
+    "hold_seconds": float,
+    "idle_seconds": float,
+    "slow_client_seconds": float,
+    "backend_idle_seconds": float,
+    "schema_check_seconds": float,
+    "drain_seconds": float,
+    "service_account_dir": Path,
+    "routing_file": Path,
+    "users_file": Path,
+    "tls_dir": Path,
+    "backend_tls": BackendTls,
+    "require_tls": lambda text: _yes_or_no(text),
+    "namespaces": lambda text: tuple(n.strip() for n in text.split(",") if n.strip()),
+    "log_level": str.upper,
+}
+_HELP: Mapping[str, str] = {
+    "workers": "processes that share the port",
+    "worker": "given by the gate to the processes it starts",
+    "namespaces": "comma-separated namespaces whose keyspaces are served",
+    "routing_file": "routing tables as JSON, in place of Kubernetes",
+    "users_file": "passwords for --routing-file: {keyspace: {user: password}}",
+    "tls_dir": "folder with tls.crt and tls.key for clients",
+    "backend_tls": "required or disabled",
+    "drain_seconds": "time that open transactions get after SIGTERM",
+}
+
+
+def from_arguments(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
+    """Raise NotStarted, naming the option, for values that cannot work."""
+    parser = argparse.ArgumentParser(
+        prog="mitosis-gate", description="MySQL gate in front of the shards of Mitosis keyspaces"
+    )
+    for field in fields(Settings):
+        parser.add_argument(
+            "--" + field.name.replace("_", "-"), metavar="VALUE", help=_HELP.get(field.name)
+        )
+    given = vars(parser.parse_args(list(arguments)))
+    values: dict[str, Any] = {}
+    for field in fields(Settings):
+        text = given[field.name]
+        if text is None:
+            text = environment.get(ENVIRONMENT_PREFIX + field.name.upper()) or None
+        if text is not None:
+            values[field.name] = _read(field.name, text)
+    return _checked(Settings(**values))
+
+
+def _read(name: str, text: str) -> Any:
+    try:
+        return _KINDS.get(name, str)(text)
+    except ValueError as exc:
+        raise NotStarted(f"--{name.replace('_', '-')} cannot be {text!r}: {exc}") from exc
+
+
+def _yes_or_no(text: str) -> bool:
+    if text.lower() in ("true", "yes", "on", "1"):
+        return True
+    if text.lower() in ("false", "no", "off", "0"):
+        return False
+    raise ValueError("write true or false")
+
+
+def _checked(settings: Settings) -> Settings:
+    if settings.workers < 1:
+        raise NotStarted("--workers must be 1 or more")
+    if settings.users_file is not None and not settings.is_static:
+        raise NotStarted("--users-file belongs to --routing-file: give both or neither")
+    if settings.is_static and settings.users_file is None:
+        raise NotStarted("--routing-file needs --users-file: without it nobody can log in")
+    if settings.require_tls and settings.tls_dir is None:
+        raise NotStarted("--require-tls needs --tls-dir with tls.crt and tls.key")
+    for name in ("max_clients", "max_backends", "max_packet_bytes"):
+        if getattr(settings, name) < 1:
+            raise NotStarted(f"--{name.replace('_', '-')} must be 1 or more")
+    return settings

@@ -1,0 +1,217 @@
+"""The little HTTP/1.1 that a gate needs: GET as a client, GET as a server, one request each time.
+
+A whole web framework would cost every gate process a sixth of its memory for three kinds of
+requests to the API server and five small pages.
+"""
+
+import asyncio
+import contextlib
+import logging
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TypeVar
+from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
+
+log = logging.getLogger(__name__)
+
+HEAD_BYTES = 64 << 10
+PIECE_BYTES = 64 << 10
+REQUEST_SECONDS = 10.0
+_REASONS = {
+    200: "OK",
+    400: "Bad Request",
+    404: "Not Found",
+    405: "Method Not Allowed",
+    500: "Internal Server Error",
+    503: "Service Unavailable",
+    504: "Gateway Timeout",
+}
+T = TypeVar("T")
+
+
+class BadAnswer(OSError):
+    """What came is no HTTP, or ended too early."""
+
+
+class Answer:
+    """The head of an answer; its body is read by `pieces` or `read`, by the same deadline."""
+
+    def __init__(
+        self, status: int, headers: Mapping[str, str], reader: asyncio.StreamReader, deadline: float
+    ) -> None:
+        self.status = status
+        self._headers = headers
+        self._reader = reader
+        self._deadline = deadline
+
+    async def read(self) -> bytes:
+        return b"".join([piece async for piece in self.pieces()])
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        if self._headers.get("transfer-encoding", "").lower() == "chunked":
+            async for piece in self._chunks():
+                yield piece
+            return
+        length = self._headers.get("content-length")
+        left = int(length) if length is not None else 1 << 62
+        while left:
+            piece = await self._in_time(self._reader.read(min(left, PIECE_BYTES)))
+            if not piece:
+                if length is not None:
+                    raise BadAnswer(f"the answer ended {left} bytes early")
+                return
+            left -= len(piece)
+            yield piece
+
+    async def _chunks(self) -> AsyncIterator[bytes]:
+        while True:
+            line = await self._in_time(self._reader.readline())
+            if not line.endswith(b"\n"):
+                raise BadAnswer("the answer ended early")
+            left = int(line.split(b";")[0], 16)
+            if left == 0:
+                return
+            while left:
+                piece = await self._in_time(self._reader.read(min(left, PIECE_BYTES)))
+                if not piece:
+                    raise BadAnswer("the answer ended early")
+                left -= len(piece)
+                yield piece
+            await self._in_time(self._reader.readline())
+
+    async def _in_time(self, part: Awaitable[T]) -> T:
+        async with asyncio.timeout_at(self._deadline):
+            return await part
+
+
+@contextlib.asynccontextmanager
+async def get(
+    url: str,
+    query: Mapping[str, str],
+    headers: Mapping[str, str],
+    tls: ssl.SSLContext | None,
+    seconds: float,
+) -> AsyncIterator[Answer]:
+    """Ask, on a connection of its own. Raises OSError, TimeoutError or ValueError."""
+    deadline = asyncio.get_running_loop().time() + seconds
+    parts = urlsplit(url)
+    encrypted = parts.scheme == "https"
+    host = parts.hostname or ""
+    port = parts.port or (443 if encrypted else 80)
+    async with asyncio.timeout_at(deadline):
+        reader, writer = await asyncio.open_connection(
+            host,
+            port,
+            limit=HEAD_BYTES,
+            ssl=tls if encrypted else None,
+            server_hostname=host if encrypted else None,
+        )
+    try:
+        target = parts.path + ("?" + urlencode(query) if query else "")
+        fields = {"Host": parts.netloc, "Accept": "application/json", "Connection": "close"}
+        lines = [f"{name}: {value}" for name, value in (fields | dict(headers)).items()]
+        writer.write("\r\n".join([f"GET {target} HTTP/1.1", *lines, "", ""]).encode("ascii"))
+        async with asyncio.timeout_at(deadline):
+            status, found = await _head(reader)
+        yield Answer(status, found, reader, deadline)
+    finally:
+        writer.transport.abort()
+
+
+async def _head(reader: asyncio.StreamReader) -> tuple[int, Mapping[str, str]]:
+    first, fields = await _lines(reader)
+    version, _, rest = first.partition(" ")
+    if not version.startswith("HTTP/1."):
+        raise BadAnswer("the answer is not HTTP/1.1")
+    return int(rest[:3]), fields
+
+
+async def _lines(reader: asyncio.StreamReader) -> tuple[str, Mapping[str, str]]:
+    """The first line and the header fields, by lower-case name."""
+    try:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin1")
+    except (asyncio.IncompleteReadError, asyncio.LimitOverrunError) as exc:
+        raise BadAnswer("no head of HTTP came") from exc
+    first, *rest = head.split("\r\n")
+    pairs = (line.partition(":") for line in rest if line)
+    return first, {name.strip().lower(): value.strip() for name, _, value in pairs}
+
+
+@dataclass(frozen=True)
+class Request:
+    path: str
+    query: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Response:
+    body: bytes
+    status: int = 200
+    content_type: str = "text/plain; charset=utf-8"
+
+    def pack(self) -> bytes:
+        reason = _REASONS.get(self.status, "Status")
+        return (
+            f"HTTP/1.1 {self.status} {reason}\r\nContent-Type: {self.content_type}\r\n"
+            f"Content-Length: {len(self.body)}\r\nConnection: close\r\n\r\n"
+        ).encode("ascii") + self.body
+
+
+class WebServer:
+    """Answers GET requests with what `handle` makes of them."""
+
+    def __init__(self, handle: Callable[[Request], Awaitable[Response]]) -> None:
+        self._handle = handle
+        self._listener: asyncio.Server | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def start(self, host: str, port: int) -> None:
+        self._listener = await asyncio.start_server(self._accept, host, port, limit=HEAD_BYTES)
+
+    @property
+    def port(self) -> int:
+        """The real one, when 0 was asked for."""
+        assert self._listener is not None, "the server was not started"
+        port: int = self._listener.sockets[0].getsockname()[1]
+        return port
+
+    async def close(self) -> None:
+        if self._listener is not None:
+            self._listener.close()
+        for task in tuple(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.get_running_loop().create_task(self._serve(reader, writer))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            async with asyncio.timeout(REQUEST_SECONDS):
+                first, _ = await _lines(reader)
+            response = await self._response(first)
+            writer.write(response.pack())
+            async with asyncio.timeout(REQUEST_SECONDS):
+                await writer.drain()
+            writer.close()
+        except (OSError, TimeoutError) as exc:
+            log.debug("request not answered: %s", exc)
+            writer.transport.abort()
+        except asyncio.CancelledError:
+            writer.transport.abort()
+            raise
+
+    async def _response(self, first: str) -> Response:
+        method, _, rest = first.partition(" ")
+        if method != "GET":
+            return Response(b"only GET is served here\n", 405)
+        parts = urlsplit(rest.partition(" ")[0])
+        request = Request(unquote(parts.path), dict(parse_qsl(parts.query)))
+        try:
+            return await self._handle(request)
+        except Exception:
+            log.exception("a request for %s failed", request.path)
+            return Response(b"the gate failed to answer; see its log\n", 500)

@@ -1,0 +1,1 @@
+"""The MySQL protocol as bytes and values, without sockets."""

@@ -1,0 +1,130 @@
+"""Numbers of the MySQL protocol, named as in the MySQL source documentation."""
+
+from typing import Final
+
+PROTOCOL_VERSION: Final = 10
+MAX_PAYLOAD: Final = 0xFFFFFF
+"""A packet of this length goes on in the next one."""
+
+# capabilities
+CLIENT_LONG_PASSWORD: Final = 1 << 0
+CLIENT_FOUND_ROWS: Final = 1 << 1
+CLIENT_LONG_FLAG: Final = 1 << 2
+CLIENT_CONNECT_WITH_DB: Final = 1 << 3
+CLIENT_NO_SCHEMA: Final = 1 << 4
+CLIENT_COMPRESS: Final = 1 << 5
+CLIENT_ODBC: Final = 1 << 6
+CLIENT_LOCAL_FILES: Final = 1 << 7
+CLIENT_IGNORE_SPACE: Final = 1 << 8
+CLIENT_PROTOCOL_41: Final = 1 << 9
+CLIENT_INTERACTIVE: Final = 1 << 10
+CLIENT_SSL: Final = 1 << 11
+CLIENT_IGNORE_SIGPIPE: Final = 1 << 12
+CLIENT_TRANSACTIONS: Final = 1 << 13
+CLIENT_RESERVED: Final = 1 << 14
+CLIENT_SECURE_CONNECTION: Final = 1 << 15
+CLIENT_MULTI_STATEMENTS: Final = 1 << 16
+CLIENT_MULTI_RESULTS: Final = 1 << 17
+CLIENT_PS_MULTI_RESULTS: Final = 1 << 18
+CLIENT_PLUGIN_AUTH: Final = 1 << 19
+CLIENT_CONNECT_ATTRS: Final = 1 << 20
+CLIENT_PLUGIN_AUTH_LENENC_CLIENT_DATA: Final = 1 << 21
+CLIENT_CAN_HANDLE_EXPIRED_PASSWORDS: Final = 1 << 22
+CLIENT_SESSION_TRACK: Final = 1 << 23
+CLIENT_DEPRECATE_EOF: Final = 1 << 24
+CLIENT_OPTIONAL_RESULTSET_METADATA: Final = 1 << 25
+CLIENT_ZSTD_COMPRESSION_ALGORITHM: Final = 1 << 26
+CLIENT_QUERY_ATTRIBUTES: Final = 1 << 27
+
+SHAPING: Final = (
+    CLIENT_FOUND_ROWS | CLIENT_IGNORE_SPACE | CLIENT_DEPRECATE_EOF | CLIENT_QUERY_ATTRIBUTES
+)
+"""What changes the bytes of statements and results: a backend must agree with its client here."""
+
+# commands
+COM_SLEEP: Final = 0x00
+COM_QUIT: Final = 0x01
+COM_INIT_DB: Final = 0x02
+COM_QUERY: Final = 0x03
+COM_FIELD_LIST: Final = 0x04
+COM_STATISTICS: Final = 0x09
+COM_PROCESS_KILL: Final = 0x0C
+COM_PING: Final = 0x0E
+COM_CHANGE_USER: Final = 0x11
+COM_STMT_PREPARE: Final = 0x16
+COM_STMT_EXECUTE: Final = 0x17
+COM_STMT_SEND_LONG_DATA: Final = 0x18
+COM_STMT_CLOSE: Final = 0x19
+COM_STMT_RESET: Final = 0x1A
+COM_SET_OPTION: Final = 0x1B
+COM_STMT_FETCH: Final = 0x1C
+COM_RESET_CONNECTION: Final = 0x1F
+
+# status flags
+STATUS_IN_TRANS: Final = 0x0001
+STATUS_AUTOCOMMIT: Final = 0x0002
+STATUS_MORE_RESULTS: Final = 0x0008
+STATUS_CURSOR_EXISTS: Final = 0x0040
+STATUS_LAST_ROW_SENT: Final = 0x0080
+STATUS_NO_BACKSLASH_ESCAPES: Final = 0x0200
+STATUS_SESSION_STATE_CHANGED: Final = 0x4000
+
+# first bytes of payloads
+OK: Final = 0x00
+AUTH_MORE_DATA: Final = 0x01
+LOCAL_INFILE: Final = 0xFB
+EOF: Final = 0xFE
+ERR: Final = 0xFF
+
+# session-state entries of an OK packet
+TRACK_SYSTEM_VARIABLES: Final = 0
+TRACK_SCHEMA: Final = 1
+TRACK_STATE_CHANGE: Final = 2
+TRACK_GTIDS: Final = 3
+TRACK_TRANSACTION_CHARACTERISTICS: Final = 4
+TRACK_TRANSACTION_STATE: Final = 5
+
+# column types
+TYPE_DECIMAL: Final = 0x00
+TYPE_TINY: Final = 0x01
+TYPE_SHORT: Final = 0x02
+TYPE_LONG: Final = 0x03
+TYPE_FLOAT: Final = 0x04
+TYPE_DOUBLE: Final = 0x05
+TYPE_NULL: Final = 0x06
+TYPE_TIMESTAMP: Final = 0x07
+TYPE_LONGLONG: Final = 0x08
+TYPE_INT24: Final = 0x09
+TYPE_DATE: Final = 0x0A
+TYPE_TIME: Final = 0x0B
+TYPE_DATETIME: Final = 0x0C
+TYPE_YEAR: Final = 0x0D
+TYPE_VARCHAR: Final = 0x0F
+TYPE_BIT: Final = 0x10
+TYPE_BOOL: Final = 0xF4
+TYPE_JSON: Final = 0xF5
+TYPE_NEWDECIMAL: Final = 0xF6
+TYPE_ENUM: Final = 0xF7
+TYPE_SET: Final = 0xF8
+TYPE_TINY_BLOB: Final = 0xF9
+TYPE_MEDIUM_BLOB: Final = 0xFA
+TYPE_LONG_BLOB: Final = 0xFB
+TYPE_BLOB: Final = 0xFC
+TYPE_VAR_STRING: Final = 0xFD
+TYPE_STRING: Final = 0xFE
+TYPE_GEOMETRY: Final = 0xFF
+
+# column flags
+FLAG_NOT_NULL: Final = 0x0001
+FLAG_UNSIGNED: Final = 0x0020
+FLAG_BINARY: Final = 0x0080
+
+# flags of COM_STMT_EXECUTE
+CURSOR_READ_ONLY: Final = 0x01
+PARAMETER_COUNT_AVAILABLE: Final = 0x08
+
+CACHING_SHA2: Final = b"caching_sha2_password"
+FAST_AUTH_OK: Final = 0x03
+FULL_AUTH_NEEDED: Final = 0x04
+REQUEST_PUBLIC_KEY: Final = 0x02
+NONCE_BYTES: Final = 20
