@@ -1,0 +1,3 @@
+from mitosis_local.cli import main
+
+main()
