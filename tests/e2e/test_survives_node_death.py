@@ -1,0 +1,51 @@
+"""A node that loses power and returns: its shard says why it is not writable, and loses nothing."""
+
+import pytest
+from ledger import Ledger
+from waiting import wait_until
+from world import Login, condition, get, local, wait_ready
+
+pytestmark = pytest.mark.e2e
+SHARD, OTHER = "shop-2048-4096", "shop-0-2048"
+
+
+def _node_of(instance: str) -> str:
+    return str(get("pod", instance)["spec"]["nodeName"])
+
+
+def test_the_primarys_node_dies_and_returns(shop: Login, ledger: Ledger) -> None:
+    primary = get("shard", SHARD)["status"]["primary"]
+    node = _node_of(primary)
+    if (
+        get("shard", OTHER)["status"]["primary"]
+        and _node_of(get("shard", OTHER)["status"]["primary"]) == node
+    ):
+        pytest.fail("both primaries are on one node: placement should spread them")
+    local("kill", node)
+    try:
+
+        def not_writable() -> str | None:
+            seen = condition(get("shard", SHARD), "Writable")
+            return seen["message"] if seen.get("status") == "False" else None
+
+        message = wait_until("Writable=False", not_writable, seconds=120, every=1)
+        assert primary in message
+        assert condition(get("shard", OTHER), "Writable")["status"] == "True"
+    finally:
+        local("start", node)
+    wait_ready("shard", SHARD, seconds=300)
+    assert get("shard", SHARD)["status"]["primary"] == primary, "nobody fails over in this version"
+    ledger.wait_for_more(100)
+    ledger.verify()
+
+
+def test_a_frozen_replica_does_not_stop_writes(shop: Login, ledger: Ledger) -> None:
+    nodes = {_node_of(get("shard", s)["status"]["primary"]) for s in (SHARD, OTHER)}
+    replicas = [i for i in get("shard", SHARD)["status"]["instances"] if i["role"] == "replica"]
+    node = next(i["node"] for i in replicas if i["node"] not in nodes)
+    local("freeze", node)
+    try:
+        ledger.wait_for_more(200)
+    finally:
+        local("thaw", node)
+    ledger.verify()

@@ -1,0 +1,63 @@
+"""Answers of several shards become one only when they mean the same."""
+
+import pytest
+
+from mitosis_gate.errors import ShardsDisagree
+from mitosis_gate.executor import merge
+from mitosis_gate.wire import constants as c
+from mitosis_gate.wire.packets import Column, Ok
+
+NUMBER = Column("n", c.TYPE_LONGLONG, 63, 20, c.FLAG_NOT_NULL)
+TEXT = Column("t", c.TYPE_VAR_STRING, 255, 200)
+
+
+def packed(*columns: Column) -> list[bytes]:
+    return [column.pack() for column in columns]
+
+
+def test_equal_columns_are_those_of_the_first_shard() -> None:
+    first = packed(NUMBER, TEXT)
+    assert merge.agreed_columns([("a", first), ("b", packed(NUMBER, TEXT))]) is first
+
+
+def test_length_and_nullability_may_differ() -> None:
+    other = Column("n", c.TYPE_LONGLONG, 63, 11)
+    assert merge.agreed_columns([("a", packed(NUMBER)), ("b", packed(other))])
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        Column("n", c.TYPE_LONG, 63),
+        Column("m", c.TYPE_LONGLONG, 63),
+        Column("n", c.TYPE_LONGLONG, 255),
+        Column("n", c.TYPE_LONGLONG, 63, flags=c.FLAG_UNSIGNED),
+        Column("n", c.TYPE_LONGLONG, 63, decimals=2),
+    ],
+)
+def test_columns_of_another_meaning_are_refused_by_name(other: Column) -> None:
+    with pytest.raises(ShardsDisagree, match="'n' is not the same on a and b"):
+        merge.agreed_columns([("a", packed(NUMBER)), ("b", packed(other))])
+
+
+def test_another_number_of_columns_is_refused() -> None:
+    with pytest.raises(ShardsDisagree, match="a answers with 2 columns and c with 1"):
+        merge.agreed_columns(
+            [("a", packed(NUMBER, TEXT)), ("b", packed(NUMBER, TEXT)), ("c", packed(NUMBER))]
+        )
+
+
+def test_warnings_are_added_up_to_what_the_protocol_can_tell() -> None:
+    assert merge.total_warnings([Ok(warnings=2), Ok(warnings=3)]) == 5
+    assert merge.total_warnings([Ok(warnings=60_000), Ok(warnings=60_000)]) == 65_535
+
+
+def test_copies_that_change_alike_give_the_first_answer() -> None:
+    first = Ok(3, info=b"Rows matched: 3")
+    assert merge.same_effect([("a", first), ("b", Ok(3))]) is first
+
+
+@pytest.mark.parametrize("other", [Ok(2), Ok(3, last_insert_id=8)])
+def test_copies_that_change_differently_are_refused(other: Ok) -> None:
+    with pytest.raises(ShardsDisagree, match="on a and"):
+        merge.same_effect([("a", Ok(3, last_insert_id=7)), ("b", other)])

@@ -1,0 +1,477 @@
+"""Plans of several shards: what each shard is asked, and what the client gets."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from patience import until
+from tables import a_table
+
+from fakes.backend import FakeBackend, FakeClient, FakeTopology, Script, done, rows, told
+from mitosis_gate.errors import (
+    BackendLost,
+    GateError,
+    InTransaction,
+    MysqlError,
+    PartlyDone,
+    QueryKilled,
+    SeveralShards,
+    ShardsDisagree,
+)
+from mitosis_gate.executor.run import Executor
+from mitosis_gate.planner.build import Planner
+from mitosis_gate.planner.plan import (
+    AnyShard,
+    Assignment,
+    Ddl,
+    DdlVerb,
+    EveryShard,
+    Flag,
+    Plan,
+    Scatter,
+    SetClass,
+    SetStatement,
+    SetTransaction,
+    UnknownTable,
+)
+from mitosis_gate.planner.schema import Column, Schema, Table
+from mitosis_gate.wire import constants as c
+
+A, B, C = "shop-0-1365", "shop-1365-2730", "shop-2730-4096"
+SCATTER = Scatter((0, 1, 2))
+EVERY = EveryShard((0, 1, 2))
+ALTER = Ddl(DdlVerb.ALTER_TABLE, ("users",), (0, 1, 2))
+DUPLICATE = MysqlError(1062, "23000", "Duplicate entry")
+LOST = BackendLost("the connection broke")
+
+
+class Planners:
+    """Gives planners of the schemas it is told, one after the other."""
+
+    def __init__(self, world: "World", *schemas: Schema) -> None:
+        self._world = world
+        self._schemas = list(schemas) or [Schema()]
+        self.refreshed = 0
+
+    async def ready(self, keyspace: str) -> Planner:
+        return Planner(self._schemas[0], self._world.client.table)
+
+    async def refresh(self, keyspace: str) -> Planner:
+        self.refreshed += 1
+        return Planner(self._schemas[-1], self._world.client.table)
+
+
+class World:
+    def __init__(self, scripts: Sequence[Script | None] = (None, None, None)) -> None:
+        table = a_table(epochs=(1, 1, 1))
+        assert [s.name for s in table.shards] == [A, B, C]
+        self.backends = [
+            FakeBackend(s.name, script or (lambda sql: None))
+            for s, script in zip(table.shards, scripts, strict=True)
+        ]
+        self.client = FakeClient(table, *self.backends)
+        self.planners = Planners(self)
+        self.topology = FakeTopology(*self.backends)
+
+    @property
+    def answers(self) -> list[Any]:
+        return self.client.answers
+
+    async def execute(self, plan: Plan, sql: bytes = b"SELECT") -> None:
+        executor = Executor(self.planners, self.topology)  # type: ignore[arg-type]
+        await executor.execute(plan, sql, self.client)  # type: ignore[arg-type]
+
+    def all_given_back(self) -> bool:
+        return not self.client.lent and all(b.given_back == 1 for b in self.backends)
+
+    def asked(self, *words: bytes) -> list[list[bytes]]:
+        return [b.statements(*words) for b in self.backends]
+
+
+def answers(*results: Any) -> World:
+    """Each shard answers every statement of the client with one of these."""
+
+    def script(result: Any) -> Script:
+        return lambda sql: result if sql == b"SELECT" else None
+
+    return World([script(r) for r in results])
+
+
+# scatter
+
+
+async def test_rows_of_all_shards_come_one_shard_after_the_other() -> None:
+    world = answers(rows([1], [2], [3]), rows([10]), rows([20], [21]))
+    await world.execute(SCATTER)
+    assert world.answers == [
+        ("columns", ["a"]),
+        *(("row", str(n).encode()) for n in (1, 2, 3, 10, 20, 21)),
+        ("end", 0),
+    ]
+    assert world.all_given_back()
+    assert all(b.alive for b in world.backends)
+
+
+async def test_a_scatter_is_refused_while_a_transaction_is_on_one_shard() -> None:
+    world = answers(rows([1]), rows([2]), rows([3]))
+    world.client.in_transaction, world.client.bound_shard = True, B
+    with pytest.raises(SeveralShards, match=B):
+        await world.execute(SCATTER)
+    assert world.answers == []
+
+
+async def test_a_transaction_without_a_shard_lets_a_scatter_read_outside() -> None:
+    world = answers(rows([1]), rows([2]), rows([3]))
+    world.client.in_transaction = True
+    await world.execute(SCATTER)
+    assert world.client.outside == [A, B, C]
+
+
+async def test_an_error_of_one_shard_is_the_error_of_all_and_no_row_goes_out() -> None:
+    world = answers(rows([1], [2]), DUPLICATE, rows([3]))
+    with pytest.raises(MysqlError) as error:
+        await world.execute(SCATTER)
+    assert error.value is DUPLICATE
+    assert world.answers == []
+    assert world.all_given_back()
+
+
+async def test_an_error_in_the_middle_of_rows_ends_them_as_an_error() -> None:
+    world = answers(rows([1]), rows([2], [3]), rows([4]))
+    world.backends[1].breaks = LOST
+    with pytest.raises(BackendLost):
+        await world.execute(SCATTER)
+    assert ("end", 0) not in world.answers
+    assert world.backends[2].streams[0].abandoned, "nobody wants the rest of the third shard"
+    assert world.all_given_back()
+
+
+async def test_shards_that_disagree_about_columns_give_an_error_and_no_row() -> None:
+    world = answers(rows([1]), rows([2], type=c.TYPE_LONG), rows([3]))
+    with pytest.raises(ShardsDisagree):
+        await world.execute(SCATTER)
+    assert world.answers == []
+
+
+async def test_later_shards_are_not_read_before_their_turn() -> None:
+    world = answers(rows([1]), rows([2], [3], [4], [5]), rows([6]))
+    seen: list[int] = []
+    send = world.client.send_rows
+
+    async def send_rows(payloads: list[bytes]) -> None:
+        seen.append(world.backends[1].streams[0].pulled)
+        await send(payloads)
+
+    world.client.send_rows = send_rows  # type: ignore[method-assign,assignment]
+    await world.execute(SCATTER)
+    assert seen == [0, 2, 4, 4]
+
+
+async def test_a_scatter_that_is_cancelled_gives_everything_back() -> None:
+    never = asyncio.Event()
+    world = World([lambda sql: never, lambda sql: never, lambda sql: never])
+    task = asyncio.create_task(world.execute(SCATTER))
+    await until(lambda: all(b.asked for b in world.backends))
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert world.all_given_back()
+    assert not any(b.alive for b in world.backends), "what ran on them is in doubt"
+
+
+# writes to every shard
+
+
+async def test_a_write_runs_in_a_transaction_of_its_own_on_each_shard() -> None:
+    world = answers(*[done(2, info=b"x")] * 3)
+    await world.execute(EVERY)
+    expected = [b"START TRANSACTION", b"SELECT", b"COMMIT"]
+    assert [b.asked for b in world.backends] == [expected] * 3
+    assert world.answers == [("ok", 2, 0)]
+    assert world.all_given_back()
+
+
+async def test_copies_get_the_same_time() -> None:
+    world = answers(*[done(1)] * 3)
+    await world.execute(EveryShard((0, 1, 2), Flag.WRITE | Flag.CLOCK))
+    times = world.asked(b"SET timestamp")
+    assert times[0] == times[1] == times[2]
+    assert times[0][0] != b"SET timestamp=DEFAULT" and times[0][1:] == [b"SET timestamp=DEFAULT"]
+
+
+@pytest.mark.parametrize("failing", [0, 1, 2])
+async def test_a_write_that_one_shard_refuses_is_undone_on_all(failing: int) -> None:
+    world = answers(*[DUPLICATE if n == failing else done(1) for n in range(3)])
+    with pytest.raises(MysqlError) as error:
+        await world.execute(EVERY)
+    assert error.value is DUPLICATE
+    assert world.asked(b"COMMIT") == [[], [], []]
+    assert not any(b.in_transaction for b in world.backends)
+    assert world.all_given_back()
+
+
+async def test_a_write_that_changes_copies_differently_is_undone_on_all() -> None:
+    world = answers(done(1), done(1), done(0))
+    with pytest.raises(ShardsDisagree):
+        await world.execute(EVERY)
+    assert world.asked(b"COMMIT", b"ROLLBACK") == [[b"ROLLBACK"]] * 3
+
+
+@pytest.mark.parametrize(
+    ("failing", "problem", "says"),
+    [
+        (1, LOST, f"committed on {A}; unknown on {B}; not done on {C}"),
+        (2, LOST, f"committed on {A}, {B}; unknown on {C}"),
+        (0, LOST, f"unknown on {A}; not done on {B}, {C}"),
+        (1, DUPLICATE, f"committed on {A}; not done on {B}, {C}"),
+    ],
+)
+async def test_a_commit_that_fails_says_which_copies_have_the_write(
+    failing: int, problem: GateError, says: str
+) -> None:
+    world = World(
+        [
+            (lambda sql, n=n: problem if sql == b"COMMIT" and n == failing else None)
+            for n in range(3)
+        ]
+    )
+    with pytest.raises(PartlyDone, match=says):
+        await world.execute(EVERY)
+    assert not any(b.in_transaction and b.alive for b in world.backends)
+    assert world.all_given_back()
+
+
+async def test_a_first_commit_that_is_refused_leaves_nothing() -> None:
+    world = World([lambda sql: DUPLICATE if sql == b"COMMIT" else None, None, None])
+    with pytest.raises(MysqlError):
+        await world.execute(EVERY)
+    assert world.asked(b"COMMIT") == [[b"COMMIT"], [], []]
+
+
+async def test_commits_go_on_when_the_client_leaves_between_them() -> None:
+    held = asyncio.Event()
+    world = World([lambda sql: held if sql == b"COMMIT" else None, None, None])
+    task = asyncio.create_task(world.execute(EVERY))
+    await until(lambda: b"COMMIT" in world.backends[0].asked)
+    task.cancel()
+    await asyncio.sleep(0)
+    held.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert world.asked(b"COMMIT") == [[b"COMMIT"]] * 3
+    assert world.all_given_back()
+
+
+@pytest.mark.parametrize("inside", [True, False])
+async def test_it_is_refused_where_it_would_not_be_part_of_the_transaction(inside: bool) -> None:
+    world = answers(*[done(1)] * 3)
+    world.client.in_transaction = inside
+    if not inside:
+        world.client.variables = world.client.variables.with_("autocommit", b"OFF")
+    with pytest.raises(SeveralShards, match="outside a transaction"):
+        await world.execute(EVERY)
+    assert world.asked(b"") == [[], [], []]
+
+
+# DDL
+
+
+async def test_ddl_commits_first_and_the_schema_is_read_again_after() -> None:
+    world = answers(*[done(warnings=1)] * 3)
+    await world.execute(ALTER)
+    assert world.client.commits == 1
+    assert world.asked(b"SELECT") == [[b"SELECT"]] * 3
+    assert world.answers == [("ok", 0, 3)]
+    assert world.planners.refreshed == 1
+    assert world.all_given_back()
+
+
+async def test_ddl_refused_by_the_first_shard_goes_no_further() -> None:
+    world = answers(DUPLICATE, done(), done())
+    with pytest.raises(MysqlError) as error:
+        await world.execute(ALTER)
+    assert error.value is DUPLICATE
+    assert world.asked(b"SELECT") == [[b"SELECT"], [], []]
+
+
+async def test_ddl_that_fails_half_way_reports_every_shard() -> None:
+    world = answers(done(), DUPLICATE, done())
+    with pytest.raises(PartlyDone) as error:
+        await world.execute(ALTER)
+    text = error.value.text
+    assert f"ALTER TABLE is done on {A}" in text
+    assert f"failed on {B} (1062 Duplicate entry)" in text
+    assert f"was not tried on {C}" in text
+    assert world.planners.refreshed == 1
+    assert world.all_given_back()
+
+
+@pytest.mark.parametrize(
+    ("verb", "advice"),
+    [(DdlVerb.CREATE_TABLE, "IF NOT EXISTS"), (DdlVerb.DROP_TABLE, "IF EXISTS")],
+)
+async def test_the_report_says_how_to_go_on(verb: DdlVerb, advice: str) -> None:
+    world = answers(done(), LOST, done())
+    with pytest.raises(PartlyDone, match=advice):
+        await world.execute(Ddl(verb, ("users",), (0, 1, 2)))
+
+
+async def test_ddl_goes_on_when_the_client_is_gone() -> None:
+    held = asyncio.Event()
+    world = World([None, lambda sql: held, None])
+    task = asyncio.create_task(world.execute(ALTER))
+    await until(lambda: bool(world.backends[1].asked))
+    world.client.is_gone = True
+    task.cancel()
+    await asyncio.sleep(0)
+    held.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert world.asked(b"SELECT") == [[b"SELECT"]] * 3
+    assert world.all_given_back()
+
+
+async def test_killed_ddl_stops_and_reports() -> None:
+    world = World([None, lambda sql: asyncio.Event(), None])
+    task = asyncio.create_task(world.execute(ALTER))
+    await until(lambda: bool(world.backends[1].asked))
+    task.cancel()
+    with pytest.raises(PartlyDone, match=f"done on {A}; failed on {B}"):
+        await task
+    assert world.asked(b"SELECT")[2] == []
+    assert world.all_given_back()
+
+
+async def test_ddl_killed_on_its_first_shard_has_done_nothing() -> None:
+    world = World([lambda sql: asyncio.Event(), None, None])
+    task = asyncio.create_task(world.execute(ALTER))
+    await until(lambda: bool(world.backends[0].asked))
+    task.cancel()
+    with pytest.raises(QueryKilled):
+        await task
+
+
+async def test_maintenance_gives_the_rows_of_every_shard() -> None:
+    world = answers(rows(["ok"]), rows(["ok"]), rows(["corrupt"]))
+    await world.execute(Ddl(DdlVerb.MAINTAIN, ("users",), (0, 1, 2)))
+    assert [a[1] for a in world.answers if a[0] == "row"] == [b"ok", b"ok", b"corrupt"]
+
+
+# unknown tables
+
+
+async def test_a_table_made_meanwhile_is_found_by_reading_the_schema_once_more() -> None:
+    world = answers(rows([1]), rows([1]), rows([1]))
+    table = Table("countries", (Column("code", "char(2)", "utf8mb4_bin"),))
+    world.planners = Planners(world, Schema({"countries": table}))
+    await world.execute(UnknownTable("shop", "countries"), b"SELECT code FROM countries")
+    assert world.planners.refreshed == 1
+    assert world.answers == [("relayed", A)]
+
+
+async def test_a_table_that_is_still_unknown_is_1146() -> None:
+    world = World()
+    with pytest.raises(GateError) as error:
+        await world.execute(UnknownTable("shop", "countries"), b"SELECT code FROM countries")
+    assert error.value.number == 1146
+    assert world.planners.refreshed == 1
+
+
+# one shard
+
+
+async def test_any_shard_prefers_the_transaction_then_the_statement_before() -> None:
+    world = World()
+    plan = AnyShard((0, 1, 2))
+    await world.execute(plan)
+    world.client.last_shard = C
+    await world.execute(plan)
+    world.client.bound_shard = B
+    await world.execute(plan)
+    assert world.answers == [("relayed", A), ("relayed", C), ("relayed", B)]
+
+
+# variables
+
+
+def setting(*parts: tuple[str, bytes, SetClass]) -> SetStatement:
+    return SetStatement(tuple(Assignment(*part) for part in parts))
+
+
+async def test_set_keeps_what_the_server_understood() -> None:
+    world = World([lambda sql: told(sql_mode=b"ANSI,PIPES"), None, None])
+    await world.execute(setting(("sql_mode", b"'ansi'", SetClass.APPLY)))
+    assert world.client.variables.get("sql_mode") == b"'ANSI,PIPES'"
+    assert world.backends[0].applied is world.client.variables
+    assert world.answers == [("ok", 0, 0)]
+
+
+async def test_set_keeps_nothing_when_the_server_refuses() -> None:
+    refusal = MysqlError(1231, "42000", "Variable can't be set")
+    world = World([lambda sql: refusal, None, None])
+    with pytest.raises(MysqlError):
+        await world.execute(setting(("sql_mode", b"'x'", SetClass.APPLY)))
+    assert len(world.client.variables) == 0
+
+
+async def test_what_a_server_took_is_believed_for_a_while() -> None:
+    world = World([lambda sql: told(sql_mode=b"X"), None, None])
+    executor = Executor(world.planners, world.topology)  # type: ignore[arg-type]
+    plan = setting(("sql_mode", b"'x'", SetClass.APPLY))
+    await executor.execute(plan, b"SET", world.client)  # type: ignore[arg-type]
+    other = FakeClient(world.client.table)
+    await executor.execute(plan, b"SET", other)  # type: ignore[arg-type]
+    assert other.variables is world.client.variables
+    assert len(world.backends[0].asked) == 1
+
+
+async def test_default_takes_the_variable_out() -> None:
+    world = World()
+    world.client.variables = world.client.variables.with_("sql_mode", b"'x'")
+    await world.execute(setting(("sql_mode", b"DEFAULT", SetClass.APPLY)))
+    assert world.client.variables.get("sql_mode") is None
+
+
+async def test_ignored_variables_are_warned_about() -> None:
+    world = World()
+    await world.execute(setting(("profiling", b"1", SetClass.IGNORE)))
+    assert world.answers == [("ok", 0, 1)]
+    assert world.asked(b"") == [[], [], []]
+
+
+async def test_autocommit_is_the_sessions_and_turning_it_on_commits() -> None:
+    world = World()
+    await world.execute(setting(("autocommit", b"0", SetClass.GATE)))
+    assert not world.client.autocommit
+    await world.execute(setting(("autocommit", b"1", SetClass.GATE)))
+    assert world.client.autocommit
+    assert world.client.commits == 1
+    assert world.asked(b"") == [[], [], []]
+
+
+async def test_an_expression_becomes_the_literal_that_the_server_computes() -> None:
+    def script(sql: bytes) -> Any:
+        return rows(["57"], type=c.TYPE_VAR_STRING) if sql.startswith(b"SELECT") else None
+
+    world = World([script, None, None])
+    plan = SetStatement((Assignment("a", b"CONCAT(5, 7)", SetClass.USER, literal=False),))
+    await world.execute(plan)
+    assert world.client.variables.get("@a") == b"'57'", "a text stays a text"
+
+
+async def test_the_next_transaction_is_told_and_a_running_one_cannot_change() -> None:
+    world = World()
+    plan = SetTransaction(session=False, read_only=True)
+    await world.execute(plan, b"SET TRANSACTION READ ONLY")
+    assert world.client.next == [b"SET TRANSACTION READ ONLY"]
+    world.client.in_transaction = True
+    with pytest.raises(InTransaction):
+        await world.execute(plan, b"SET TRANSACTION READ ONLY")
+
+
+async def test_the_sessions_isolation_is_one_of_its_variables() -> None:
+    world = World()
+    await world.execute(SetTransaction(session=True, isolation="READ COMMITTED", read_only=False))
+    assert world.client.variables.get("transaction_isolation") == b"'READ-COMMITTED'"
+    assert world.client.variables.get("transaction_read_only") == b"'OFF'"

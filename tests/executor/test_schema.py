@@ -1,0 +1,185 @@
+"""Planners follow the schema and the routing table of their keyspace."""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+from patience import beside, soon, until
+from tables import a_table
+
+from fakes.backend import FakeBackend, FakeTopology, rows
+from mitosis_gate.backends.account import Account
+from mitosis_gate.backends.connection import Result
+from mitosis_gate.errors import GateError, ShardUnavailable, UnknownDatabase
+from mitosis_gate.executor.schema import CHECKSUM, Planners
+from mitosis_gate.planner import schema
+from mitosis_gate.routing_watch import Obeyed, RoutingBook
+from mitosis_routing.table import ShardState
+
+FIRST, SECOND = "shop-0-2048", "shop-2048-4096"
+AWAY = ShardUnavailable("no primary")
+
+
+class Accounts:
+    def gate(self, keyspace: str) -> Account:
+        return Account(keyspace, "mitosis_gate", "secret")
+
+
+class Server:
+    """A database whose tables the test changes."""
+
+    def __init__(self, *tables: str) -> None:
+        self.tables = list(tables)
+        self.readings = 0
+        self.held: asyncio.Event | None = None
+
+    def answer(self, sql: bytes) -> Result | GateError | asyncio.Event | None:
+        if sql == CHECKSUM:
+            return rows([len(self.tables), hash(tuple(self.tables))])
+        if sql == schema.QUERY:
+            self.readings += 1
+            return rows(*[(name, "id", "int", "", 0, 0, 0, 0) for name in self.tables])
+        return None
+
+
+class World:
+    def __init__(self, *tables: str, check_seconds: float = 0.02) -> None:
+        self.server = Server(*tables)
+        self.book = RoutingBook()
+        self.topology = FakeTopology(
+            FakeBackend(FIRST, self.server.answer), FakeBackend(SECOND, self.server.answer)
+        )
+        self.planners = Planners(
+            self.book,
+            self.topology,  # type: ignore[arg-type]
+            Accounts(),
+            1 << 20,
+            check_seconds,
+        )
+        self.book.subscribe(self.planners.obey)
+        self.book.offer(Obeyed("mitosis", "u1", a_table()))
+
+    def known(self) -> set[str]:
+        planner = self.planners.planner("shop")
+        assert planner is not None
+        return set(planner.schema.tables)
+
+
+async def test_nothing_is_known_before_the_first_reading() -> None:
+    world = World("users")
+    assert world.planners.planner("shop") is None
+    planner = await world.planners.ready("shop")
+    assert set(planner.schema.tables) == {"users"}
+    assert world.planners.planner("shop") is planner
+    assert world.topology.asked == [FIRST]
+
+
+async def test_an_unknown_keyspace_is_1049() -> None:
+    with pytest.raises(UnknownDatabase):
+        await World().planners.ready("nowhere")
+
+
+async def test_a_refresh_finds_new_tables_and_an_equal_schema_keeps_the_plans() -> None:
+    world = World("users")
+    first = await world.planners.ready("shop")
+    assert await world.planners.refresh("shop") is first
+    world.server.tables.append("orders")
+    second = await world.planners.refresh("shop")
+    assert set(second.schema.tables) == {"users", "orders"}
+    assert second.schema.version == first.schema.version + 1
+
+
+async def test_a_new_routing_table_makes_a_new_planner_at_once() -> None:
+    world = World("users")
+    first = await world.planners.ready("shop")
+    table = a_table(version=2, epochs=(2, 2))
+    world.book.offer(Obeyed("mitosis", "u1", table))
+    second = world.planners.planner("shop")
+    assert second is not None and second is not first
+    assert second.table is table and second.schema is first.schema
+    assert world.server.readings == 1
+
+
+async def test_a_keyspace_that_is_gone_has_no_planner() -> None:
+    world = World("users")
+    await world.planners.ready("shop")
+    world.book.forget("shop", "deleted")
+    assert world.planners.planner("shop") is None
+
+
+async def test_what_others_change_is_noticed() -> None:
+    world = World("users")
+    async with beside(world.planners.run()):
+        await until(lambda: world.planners.planner("shop") is not None)
+        world.server.tables.append("orders")
+        await until(lambda: world.known() == {"users", "orders"})
+        readings = world.server.readings
+        checks = len(world.topology.asked)
+        await until(lambda: len(world.topology.asked) > checks + 3)
+        assert world.server.readings == readings, "nothing new, nothing is read"
+
+
+async def test_a_new_keyspace_is_read_before_anybody_asks() -> None:
+    world = World("users", check_seconds=1000)
+    async with beside(world.planners.run()):
+        await until(lambda: world.planners.planner("shop") is not None)
+        world.book.offer(Obeyed("mitosis", "u2", a_table(keyspace="blog")))
+        world.topology.backends["blog-0-2048"] = FakeBackend("blog-0-2048", world.server.answer)
+        await until(lambda: world.planners.planner("blog") is not None)
+
+
+async def test_many_who_ask_share_a_reading() -> None:
+    world = World("users")
+    planners = await asyncio.gather(*(world.planners.refresh("shop") for _ in range(50)))
+    assert world.server.readings == 1
+    assert all(p is planners[0] for p in planners)
+
+
+async def test_who_asks_during_a_reading_gets_what_is_there_afterwards() -> None:
+    """DDL that ends while another reading runs must not be answered from that one."""
+    world = World("users")
+    held = asyncio.Event()
+    backend = world.topology.backends[FIRST]
+    query = backend.query
+
+    async def slow(sql: bytes) -> Result:
+        result = await query(sql)
+        if sql == schema.QUERY:
+            await held.wait()
+        return result
+
+    backend.query = slow  # type: ignore[method-assign]
+    first = asyncio.create_task(world.planners.refresh("shop"))
+    await until(lambda: world.server.readings == 1)
+    world.server.tables.append("orders")
+    second = asyncio.create_task(world.planners.refresh("shop"))
+    held.set()
+    await soon(first)
+    assert set((await soon(second)).schema.tables) == {"users", "orders"}
+    assert world.server.readings == 2
+
+
+async def test_another_shard_will_do_while_nothing_is_known() -> None:
+    world = World("users")
+    world.topology.away[FIRST] = AWAY
+    await world.planners.ready("shop")
+    assert world.topology.asked == [FIRST, SECOND]
+
+
+async def test_a_shard_without_primary_is_not_waited_for() -> None:
+    world = World("users")
+    table = a_table()
+    gone = replace(table.shards[0], state=ShardState.NO_PRIMARY)
+    world.book.offer(Obeyed("mitosis", "u1", replace(table.with_shard(gone), version=2)))
+    await world.planners.ready("shop")
+    assert world.topology.asked == [SECOND]
+
+
+async def test_what_is_known_is_not_replaced_by_what_another_shard_knows() -> None:
+    """Tables that are whole on the first shard would be forgotten while it is away."""
+    world = World("users", "settings")
+    await world.planners.ready("shop")
+    world.topology.away[FIRST] = AWAY
+    with pytest.raises(ShardUnavailable):
+        await world.planners.refresh("shop")
+    assert world.known() == {"users", "settings"}

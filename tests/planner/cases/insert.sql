@@ -1,0 +1,255 @@
+-- title: rows of one shard
+-- keyspace: four shards
+INSERT INTO users (user_id, name) VALUES (1, 'x')
+--> shard 3 write
+
+INSERT INTO users (name, user_id) VALUES ('x', 1)
+--> shard 3 write
+
+INSERT INTO users (`name`, `USER_ID`) VALUES ('x', 1)
+--> shard 3 write
+
+INSERT INTO users VALUES (1, 'x')
+--> shard 3 write
+
+INSERT INTO orders VALUES (7, 1, 5.5)
+--> shard 3 write
+
+INSERT users VALUES (1, 'x')
+--> shard 3 write
+
+insert into shop.users values (1, 'x')
+--> shard 3 write
+
+INSERT INTO `shop`.`users` (`users`.`user_id`) VALUES (1)
+--> shard 3 write
+
+INSERT INTO users (user_id) VALUE (1)
+--> shard 3 write
+
+INSERT INTO users VALUES ROW(1, 'x'), ROW(1, 'y')
+--> shard 3 write
+
+INSERT INTO users VALUES (1, 'x'), (1, 'y'), (1, 'z')
+--> shard 3 write
+
+INSERT INTO users VALUES (1, 'x'), ('1', 'y'), (1.0, 'z')
+--> shard 3 write
+
+INSERT INTO users SET user_id = 1, name = 'x'
+--> shard 3 write
+
+INSERT INTO users SET name = UPPER('a, b'), users.user_id = 1
+--> shard 3 write
+
+INSERT IGNORE INTO users VALUES (1, 'x')
+--> shard 3 write
+
+INSERT LOW_PRIORITY IGNORE users VALUES (1, 'x')
+--> shard 3 write
+
+INSERT HIGH_PRIORITY INTO users VALUES (1, 'x')
+--> shard 3 write
+
+INSERT INTO users PARTITION (p0) VALUES (1, 'x')
+--> shard 3 write
+
+REPLACE INTO users VALUES (1, 'x')
+--> shard 3 write
+
+REPLACE users SET user_id = 1
+--> shard 3 write
+
+INSERT INTO users VALUES (1, CONCAT('a', 'b', (1 + 2)))
+--> shard 3 write
+
+INSERT INTO users VALUES (-1, 'x')
+--> shard 2 write
+
+INSERT INTO users VALUES (1, NOW())
+--> shard 3 write
+
+INSERT INTO users VALUES (1, LAST_INSERT_ID())
+--> shard 3 write last
+
+INSERT INTO users VALUES (1, @name)
+--> shard 3 write variables
+
+INSERT INTO users VALUES (1, 'x') ON DUPLICATE KEY UPDATE name = 'y'
+--> shard 3 write
+
+INSERT INTO users VALUES (1, 'x') ON DUPLICATE KEY UPDATE name = VALUES(name), users.name = 'a'
+--> shard 3 write
+
+INSERT INTO users VALUES (1, 'x') AS new ON DUPLICATE KEY UPDATE name = new.name
+--> shard 3 write
+
+INSERT INTO users VALUES (1, 'x') AS new (a, b) ON DUPLICATE KEY UPDATE name = b
+--> shard 3 write
+
+INSERT INTO users SET user_id = 1, name = 'x' ON DUPLICATE KEY UPDATE name = 'y'
+--> shard 3 write
+
+-- title: rows that are refused
+INSERT INTO users VALUES (1, 'x'), (42, 'y')
+--> 1235 (42000) [gate] the rows of this statement belong to several shards (shop-3072-4096 and shop-0-1024 at least), which would not be atomic and is not supported: insert rows of one user_id at a time
+
+INSERT INTO users (name) VALUES ('x')
+--> 1048 (23000) [gate] Column 'user_id' cannot be null: it is the sharding key of users, so each row must give it a value
+
+INSERT INTO users () VALUES ()
+--> 1048 (23000) [gate] Column 'user_id' cannot be null: it is the sharding key of users, so each row must give it a value
+
+INSERT INTO users SET name = 'x'
+--> 1048 (23000) [gate] Column 'user_id' cannot be null: it is the sharding key of users, so each row must give it a value
+
+INSERT INTO users VALUES (NULL, 'x')
+--> 1048 (23000) [gate] Column 'user_id' cannot be null: it is the sharding key of users, so each row must give it a value
+
+INSERT INTO users VALUES (DEFAULT, 'x')
+--> 1235 (42000) [gate] the value of the sharding key user_id must be a literal or a parameter, not an expression or DEFAULT: the gate cannot know the shard otherwise
+
+INSERT INTO users VALUES (1 + 1, 'x')
+--> 1235 (42000) [gate] the value of the sharding key user_id must be a literal or a parameter, not an expression or DEFAULT: the gate cannot know the shard otherwise
+
+INSERT INTO users VALUES (UUID_SHORT(), 'x')
+--> 1235 (42000) [gate] the value of the sharding key user_id must be a literal or a parameter, not an expression or DEFAULT: the gate cannot know the shard otherwise
+
+INSERT INTO users VALUES (@id, 'x')
+--> 1235 (42000) [gate] the value of the sharding key user_id must be a literal or a parameter, not an expression or DEFAULT: the gate cannot know the shard otherwise
+
+INSERT INTO users VALUES ('1x', 'x')
+--> 1235 (42000) [gate] it is not certain what MySQL stores for the sharding key user_id at row 1: write the value in the type of the column, and text in utf8mb4
+
+INSERT INTO users VALUES (1.5, 'x')
+--> 1235 (42000) [gate] it is not certain what MySQL stores for the sharding key user_id at row 1: write the value in the type of the column, and text in utf8mb4
+
+INSERT INTO users VALUES (1e0, 'x')
+--> 1235 (42000) [gate] it is not certain what MySQL stores for the sharding key user_id at row 1: write the value in the type of the column, and text in utf8mb4
+
+INSERT INTO users VALUES (0x31, 'x')
+--> 1235 (42000) [gate] it is not certain what MySQL stores for the sharding key user_id at row 1: write the value in the type of the column, and text in utf8mb4
+
+INSERT INTO users VALUES ('a' 'b', 'x')
+--> 1235 (42000) [gate] the value of the sharding key user_id must be a literal or a parameter, not an expression or DEFAULT: the gate cannot know the shard otherwise
+
+INSERT INTO users VALUES (9223372036854775808, 'x')
+--> 1264 (22003) [gate] Out of range value for column 'user_id' at row 1
+
+INSERT INTO counters VALUES (5, 1), (300, 1)
+--> 1264 (22003) [gate] Out of range value for column 'id' at row 2
+
+INSERT INTO users VALUES (1)
+--> 1136 (21S01) [gate] Column count doesn't match value count
+
+INSERT INTO users (user_id) VALUES (1, 'x')
+--> 1136 (21S01) [gate] Column count doesn't match value count
+
+INSERT INTO users VALUES (1, 'x', 'y')
+--> 1136 (21S01) [gate] Column count doesn't match value count
+
+INSERT INTO users VALUES (1, 'x') ON DUPLICATE KEY UPDATE user_id = 42
+--> 1235 (42000) [gate] column user_id is the sharding key, which decides the shard of a row, and cannot be updated: DELETE the row and INSERT it with the new key
+
+INSERT INTO users VALUES (1, 'x') ON DUPLICATE KEY UPDATE name = 'y', `users`.`USER_ID` = 3
+--> 1235 (42000) [gate] column user_id is the sharding key, which decides the shard of a row, and cannot be updated: DELETE the row and INSERT it with the new key
+
+INSERT INTO users VALUES (1, (SELECT name FROM countries LIMIT 1))
+--> 1235 (42000) [gate] a subquery among the values is not supported: read first, then write literals
+
+INSERT INTO generated (n) VALUES (1)
+--> 1048 (23000) [gate] Column 'id' is the sharding key of generated: its value must be in the statement, AUTO_INCREMENT cannot make it
+
+INSERT INTO generated VALUES (NULL, 1)
+--> 1048 (23000) [gate] Column 'id' is the sharding key of generated: its value must be in the statement, AUTO_INCREMENT cannot make it
+
+INSERT INTO generated VALUES (0, 1)
+--> 1048 (23000) [gate] Column 'id' is the sharding key of generated: its value must be in the statement, AUTO_INCREMENT cannot make it
+
+INSERT INTO generated VALUES (DEFAULT, 1)
+--> 1235 (42000) [gate] the value of the sharding key id must be a literal or a parameter, not an expression or DEFAULT: the gate cannot know the shard otherwise
+
+INSERT INTO generated VALUES (5, 1)
+--> shard 2 write
+
+INSERT INTO nothing VALUES (1)
+--> unknown table shop.nothing
+
+INSERT INTO other.users VALUES (1, 'x')
+--> 1044 (42000) [gate] table other.users is not in keyspace shop: a statement cannot leave its keyspace
+
+INSERT INTO mysql.user VALUES (1)
+--> 1235 (42000) [gate] MySQL's own tables are not written through the gate
+
+INSERT INTO totals VALUES (1, 2)
+--> 1235 (42000) [gate] totals is a view: views over several shards are not supported
+
+INSERT INTO users
+--> 1064 (42000) [gate] this statement is not understood, so it is not sent anywhere: VALUES, SET or SELECT is missing
+
+INSERT INTO users VALUES (1, 'x'
+--> 1064 (42000) [gate] this statement is not understood, so it is not sent anywhere: `)` is missing
+
+INSERT INTO users VALUES (1, 'x') RETURNING user_id
+--> 1064 (42000) [gate] this statement is not understood, so it is not sent anywhere: something follows that is not understood
+
+INSERT INTO users VALUES (1, GET_LOCK('a', 1))
+--> 1235 (42000) [gate] GET_LOCK and its family cannot stand in a statement with tables: call them in a SELECT of their own
+
+-- title: INSERT ... SELECT
+INSERT INTO orders SELECT * FROM orders WHERE user_id = 1
+--> shard 3 write
+
+INSERT INTO orders (order_id, user_id) SELECT order_id, user_id FROM order_items WHERE user_id = 1
+--> shard 3 write
+
+INSERT INTO orders (order_id, user_id, total) SELECT i.order_id, i.user_id, 0 FROM users u JOIN order_items i ON i.user_id = u.user_id WHERE u.user_id = 1
+--> shard 3 write
+
+INSERT INTO orders (order_id, user_id) SELECT 5, 1
+--> shard 3 write
+
+INSERT INTO orders (order_id, user_id) SELECT 5, 1 FROM countries
+--> shard 3 write
+
+INSERT INTO orders (order_id, user_id) SELECT order_id, 1 FROM order_items WHERE user_id = 1
+--> shard 3 write
+
+INSERT INTO orders (order_id, user_id) SELECT order_id, 42 FROM order_items WHERE user_id = 1
+--> 1235 (42000) [gate] INSERT ... SELECT into orders is supported only when all rows that it reads and writes are on one shard: give the sharding keys as literals, or read first and write then
+
+INSERT INTO orders (order_id, user_id) SELECT user_id, order_id FROM order_items WHERE user_id = 1
+--> 1235 (42000) [gate] INSERT ... SELECT into orders is supported only when all rows that it reads and writes are on one shard: give the sharding keys as literals, or read first and write then
+
+INSERT INTO orders SELECT * FROM orders
+--> 1235 (42000) [gate] INSERT ... SELECT into orders is supported only when all rows that it reads and writes are on one shard: give the sharding keys as literals, or read first and write then
+
+INSERT INTO orders SELECT order_id, user_id + 1, total FROM orders WHERE user_id = 1
+--> 1235 (42000) [gate] INSERT ... SELECT into orders is supported only when all rows that it reads and writes are on one shard: give the sharding keys as literals, or read first and write then
+
+INSERT INTO orders (order_id) SELECT order_id FROM orders WHERE user_id = 1
+--> 1048 (23000) [gate] Column 'user_id' cannot be null: it is the sharding key of orders, so each row must give it a value
+
+INSERT INTO orders (order_id, user_id) SELECT * FROM order_items WHERE user_id = 1
+--> 1235 (42000) [gate] INSERT ... SELECT into orders is supported only when all rows that it reads and writes are on one shard: give the sharding keys as literals, or read first and write then
+
+INSERT INTO orders (order_id, user_id) SELECT 5, 1 UNION SELECT 6, 1
+--> 1235 (42000) [gate] INSERT ... SELECT into orders is supported only when all rows that it reads and writes are on one shard: give the sharding keys as literals, or read first and write then
+
+INSERT INTO orders (order_id, user_id) (SELECT 5, 1)
+--> 1235 (42000) [gate] INSERT ... SELECT into orders is supported only when all rows that it reads and writes are on one shard: give the sharding keys as literals, or read first and write then
+
+INSERT INTO orders (order_id, user_id) WITH x AS (SELECT 1) SELECT 5, 1
+--> shard 3 write
+
+INSERT INTO orders SELECT * FROM orders WHERE user_id = 1 ON DUPLICATE KEY UPDATE total = 1
+--> shard 3 write
+
+INSERT INTO orders SELECT * FROM orders WHERE user_id = 1 ON DUPLICATE KEY UPDATE user_id = 7
+--> 1235 (42000) [gate] column user_id is the sharding key, which decides the shard of a row, and cannot be updated: DELETE the row and INSERT it with the new key
+
+REPLACE INTO orders SELECT * FROM orders WHERE user_id = 1
+--> shard 3 write
+
+INSERT INTO orders TABLE orders
+--> 1235 (42000) [gate] INSERT ... SELECT into orders is supported only when all rows that it reads and writes are on one shard: give the sharding keys as literals, or read first and write then

@@ -1,0 +1,186 @@
+-- title: UPDATE and DELETE on one shard
+-- keyspace: four shards
+UPDATE users SET name = 'x' WHERE user_id = 1
+--> shard 3 write
+
+UPDATE users u SET u.name = 'x' WHERE u.user_id = 1
+--> shard 3 write
+
+UPDATE LOW_PRIORITY IGNORE users SET name = 'x' WHERE user_id = 1
+--> shard 3 write
+
+UPDATE users SET name = CONCAT(name, 'x'), `name` = DEFAULT WHERE user_id = 1 ORDER BY name LIMIT 1
+--> shard 3 write
+
+UPDATE users u JOIN orders o ON o.user_id = u.user_id SET u.name = o.total WHERE u.user_id = 1
+--> shard 3 write
+
+UPDATE users u, orders o SET u.name = o.total WHERE o.user_id = u.user_id AND o.user_id = 1
+--> shard 3 write
+
+UPDATE users SET name = (SELECT total FROM orders WHERE user_id = 1 LIMIT 1) WHERE user_id = 1
+--> shard 3 write
+
+UPDATE users u JOIN countries c ON c.name = u.name SET u.name = c.code WHERE u.user_id = 1
+--> shard 3 write
+
+WITH x AS (SELECT 1 AS a) UPDATE users, x SET name = 'x' WHERE user_id = 1
+--> 1235 (42000) [gate] a write that touches several shards would not be atomic and is not supported: add WHERE user_id = ... and write to one shard at a time
+
+DELETE FROM users WHERE user_id = 1
+--> shard 3 write
+
+DELETE LOW_PRIORITY QUICK IGNORE FROM users WHERE user_id = 1
+--> shard 3 write
+
+DELETE FROM users WHERE user_id = 1 ORDER BY name LIMIT 1
+--> shard 3 write
+
+DELETE u FROM users u JOIN orders o ON o.user_id = u.user_id WHERE u.user_id = 1
+--> shard 3 write
+
+DELETE u, o FROM users u JOIN orders o ON o.user_id = u.user_id WHERE u.user_id = 1
+--> shard 3 write
+
+DELETE FROM users USING users JOIN orders ON users.user_id = orders.user_id WHERE users.user_id = 1
+--> shard 3 write
+
+DELETE FROM users WHERE user_id = 1 AND EXISTS (SELECT 1 FROM orders o WHERE o.user_id = users.user_id)
+--> shard 3 write
+
+DELETE FROM users WHERE user_id = 99999999999999999999
+--> any of 0,1,2,3 write
+
+-- title: writes that are refused
+UPDATE users SET name = 'x'
+--> 1235 (42000) [gate] a write that touches several shards would not be atomic and is not supported: add WHERE user_id = ... and write to one shard at a time
+
+UPDATE users SET name = 'x' WHERE name = 'y'
+--> 1235 (42000) [gate] a write that touches several shards would not be atomic and is not supported: add WHERE user_id = ... and write to one shard at a time
+
+UPDATE users SET name = 'x' WHERE user_id = 1 OR name = 'y'
+--> 1235 (42000) [gate] a write that touches several shards would not be atomic and is not supported: add WHERE user_id = ... and write to one shard at a time
+
+UPDATE users SET name = 'x' LIMIT 1
+--> 1235 (42000) [gate] a write that touches several shards would not be atomic and is not supported: add WHERE user_id = ... and write to one shard at a time
+
+UPDATE users SET user_id = 7 WHERE user_id = 1
+--> 1235 (42000) [gate] column user_id is the sharding key, which decides the shard of a row, and cannot be updated: DELETE the row and INSERT it with the new key
+
+UPDATE users SET name = 'x', `USER_ID` = 2 WHERE user_id = 1
+--> 1235 (42000) [gate] column user_id is the sharding key, which decides the shard of a row, and cannot be updated: DELETE the row and INSERT it with the new key
+
+UPDATE users u SET u.user_id = 7 WHERE u.user_id = 1
+--> 1235 (42000) [gate] column user_id is the sharding key, which decides the shard of a row, and cannot be updated: DELETE the row and INSERT it with the new key
+
+UPDATE users u JOIN orders o ON o.user_id = u.user_id SET o.user_id = 7 WHERE u.user_id = 1
+--> 1235 (42000) [gate] column user_id is the sharding key, which decides the shard of a row, and cannot be updated: DELETE the row and INSERT it with the new key
+
+UPDATE users u JOIN orders o ON o.user_id = u.user_id SET user_id = 7 WHERE u.user_id = 1
+--> 1235 (42000) [gate] column user_id is the sharding key, which decides the shard of a row, and cannot be updated: DELETE the row and INSERT it with the new key
+
+UPDATE users u JOIN orders o SET u.name = 'x' WHERE u.user_id = 1
+--> 1235 (42000) [gate] a write that touches several shards would not be atomic and is not supported: add WHERE user_id = ... and write to one shard at a time
+
+UPDATE users SET name = (SELECT total FROM orders LIMIT 1) WHERE user_id = 1
+--> 1235 (42000) [gate] a write that touches several shards would not be atomic and is not supported: add WHERE user_id = ... and write to one shard at a time
+
+UPDATE users SET name = (@a := 1) WHERE user_id = 1
+--> 1235 (42000) [gate] user variables can be set only with SET @name = value when there are several shards
+
+UPDATE mysql.user SET x = 1
+--> 1235 (42000) [gate] MySQL's own tables cannot be used in a statement that writes
+
+UPDATE totals SET sum = 1
+--> 1235 (42000) [gate] totals is a view: views over several shards are not supported
+
+DELETE FROM users
+--> 1235 (42000) [gate] a write that touches several shards would not be atomic and is not supported: add WHERE user_id = ... and write to one shard at a time
+
+DELETE FROM users WHERE name = 'x'
+--> 1235 (42000) [gate] a write that touches several shards would not be atomic and is not supported: add WHERE user_id = ... and write to one shard at a time
+
+DELETE FROM users LIMIT 1
+--> 1235 (42000) [gate] a write that touches several shards would not be atomic and is not supported: add WHERE user_id = ... and write to one shard at a time
+
+DELETE u FROM users u JOIN orders o ON o.order_id = u.user_id WHERE u.user_id = 1
+--> 1235 (42000) [gate] a write that touches several shards would not be atomic and is not supported: add WHERE user_id = ... and write to one shard at a time
+
+DELETE FROM nothing WHERE id = 1
+--> unknown table shop.nothing
+
+-- title: reference tables are written on every shard
+INSERT INTO countries VALUES ('de', 'Germany')
+--> every 0,1,2,3 write clock
+
+INSERT INTO countries VALUES ('de', NOW())
+--> every 0,1,2,3 write clock
+
+REPLACE INTO countries VALUES ('de', 'Germany'), ('fr', 'France')
+--> every 0,1,2,3 write clock
+
+INSERT INTO countries VALUES ('de', 'x') ON DUPLICATE KEY UPDATE name = 'y'
+--> every 0,1,2,3 write clock
+
+UPDATE countries SET name = 'x' WHERE code = 'de'
+--> every 0,1,2,3 write clock
+
+UPDATE countries SET name = 'x' ORDER BY code LIMIT 1
+--> 1235 (42000) [gate] LIMIT could choose other rows on each shard: countries is a reference table
+
+DELETE FROM countries
+--> every 0,1,2,3 write clock
+
+DELETE FROM countries LIMIT 1
+--> 1235 (42000) [gate] LIMIT could choose other rows on each shard: countries is a reference table
+
+UPDATE countries SET name = UUID()
+--> 1235 (42000) [gate] UUID has another value on each shard, and reference table countries must be the same on all: compute the value first and write it as a literal
+
+UPDATE countries SET name = RAND()
+--> 1235 (42000) [gate] RAND has another value on each shard, and reference table countries must be the same on all: compute the value first and write it as a literal
+
+UPDATE countries SET name = CURRENT_USER()
+--> 1235 (42000) [gate] CURRENT_USER has another value on each shard, and reference table countries must be the same on all: compute the value first and write it as a literal
+
+UPDATE countries SET name = @@server_id
+--> 1235 (42000) [gate] @@server_id has another value on each shard, and reference table countries must be the same on all: compute the value first and write it as a literal
+
+UPDATE countries SET name = @name
+--> every 0,1,2,3 write variables clock
+
+UPDATE countries c JOIN tariffs t ON t.id = c.code SET c.name = t.price
+--> every 0,1,2,3 write clock
+
+UPDATE countries c JOIN users u ON u.name = c.name SET c.name = 'x' WHERE u.user_id = 1
+--> 1235 (42000) [gate] reference table countries is whole on every shard: write to it without other tables
+
+INSERT INTO countries SELECT * FROM countries
+--> every 0,1,2,3 write clock
+
+INSERT INTO countries SELECT name, name FROM users
+--> 1235 (42000) [gate] INSERT ... SELECT into countries is supported only when all rows that it reads and writes are on one shard: give the sharding keys as literals, or read first and write then
+
+INSERT INTO countries SELECT * FROM countries LIMIT 1
+--> 1235 (42000) [gate] INSERT ... SELECT into countries is supported only when all rows that it reads and writes are on one shard: give the sharding keys as literals, or read first and write then
+
+INSERT INTO tariffs VALUES (1, 2.5)
+--> every 0,1,2,3 write clock
+
+INSERT INTO tariffs VALUES (NULL, 2.5)
+--> 1235 (42000) [gate] each shard would number the rows of reference table tariffs by itself: give id a value in the statement
+
+INSERT INTO tariffs VALUES (0, 2.5)
+--> 1235 (42000) [gate] each shard would number the rows of reference table tariffs by itself: give id a value in the statement
+
+INSERT INTO tariffs VALUES ('0', 2.5)
+--> 1235 (42000) [gate] each shard would number the rows of reference table tariffs by itself: give id a value in the statement
+
+INSERT INTO tariffs VALUES (1, 2.5), (0, 2.5)
+--> 1235 (42000) [gate] each shard would number the rows of reference table tariffs by itself: give id a value in the statement
+
+INSERT INTO tariffs (price) VALUES (2.5)
+--> 1235 (42000) [gate] each shard would number the rows of reference table tariffs by itself: give id a value in the statement
+
+INSERT INTO tariffs VALUES (LAST_INSERT_ID(), 2.5)
+--> 1235 (42000) [gate] LAST_INSERT_ID has another value on each shard, and reference table tariffs must be the same on all: compute the value first and write it as a literal

@@ -1,0 +1,97 @@
+"""Pairs of a statement and its plan, from the files in `cases/`: see `planner_cases`."""
+
+import pytest
+from keyspaces import KEYSPACES, SCHEMA
+from planner_cases import CASES, read_cases
+
+from mitosis_gate.planner.build import Planner
+from mitosis_gate.planner.plan import (
+    AnyShard,
+    Assignment,
+    Batch,
+    ConnectionId,
+    Ddl,
+    Empty,
+    EveryShard,
+    Flag,
+    Kill,
+    OneShard,
+    Plan,
+    Refuse,
+    Scatter,
+    SetStatement,
+    SetTransaction,
+    TransactionControl,
+    UnknownTable,
+    Use,
+)
+
+
+def printed(plan: Plan) -> str:
+    match plan:
+        case OneShard(shard, flags):
+            return f"shard {shard}{_flags(flags)}"
+        case AnyShard(shards, flags):
+            return f"any of {_list(shards)}{_flags(flags)}"
+        case Scatter(shards, flags):
+            return f"scatter {_list(shards)}{_flags(flags)}"
+        case EveryShard(shards, flags):
+            return f"every {_list(shards)}{_flags(flags)}"
+        case Ddl(verb, tables, shards):
+            return f"ddl {verb} {_list(tables)} on {_list(shards)}"
+        case TransactionControl() | SetTransaction() | Use() | Kill() | ConnectionId():
+            return repr_of(plan)
+        case SetStatement(assignments):
+            return "set " + "; ".join(_assignment(a) for a in assignments)
+        case Batch(statements):
+            return "batch " + " | ".join(s.decode().strip() for s in statements)
+        case Empty(has_comment):
+            return "empty, with a comment" if has_comment else "empty"
+        case UnknownTable(database, name):
+            return f"unknown table {database}.{name}"
+        case Refuse(code, sqlstate, message):
+            return f"{code} ({sqlstate}) {message}"
+
+
+def repr_of(plan: TransactionControl | SetTransaction | Use | Kill | ConnectionId) -> str:
+    """The fields that are not empty."""
+    values = {name: getattr(plan, name) for name in plan.__dataclass_fields__}
+    told = [f"{k}={v}" for k, v in values.items() if v not in ("", None) and v is not False]
+    return f"{type(plan).__name__} {' '.join(told)}".strip()
+
+
+def _flags(flags: Flag) -> str:
+    return "".join(f" {f.name.lower()}" for f in Flag if f.name and f in flags)
+
+
+def _list(items: tuple[object, ...]) -> str:
+    return ",".join(str(i) for i in items)
+
+
+def _assignment(assignment: Assignment) -> str:
+    evaluated = "" if assignment.literal else " (to be evaluated)"
+    return f"{assignment.kind}: {assignment.sql.decode()}{evaluated}"
+
+
+WARM = {name: Planner(SCHEMA, table) for name, table in KEYSPACES.items()}
+PLANNERS = {name: Planner(SCHEMA, table) for name, table in KEYSPACES.items()}
+ALL = [
+    pytest.param(*case, id=f"{path.stem}-{number}")
+    for path in sorted(CASES.glob("*.sql"))
+    for number, case in enumerate(read_cases(path), 1)
+]
+
+
+@pytest.mark.parametrize(("keyspace", "sql", "expected"), ALL)
+def test_statement_has_this_plan(keyspace: str, sql: str, expected: str) -> None:
+    assert printed(PLANNERS[keyspace].route(sql.encode())) == expected
+
+
+@pytest.mark.parametrize(("keyspace", "sql", "expected"), ALL)
+def test_statement_has_the_same_plan_from_the_cache(keyspace: str, sql: str, expected: str) -> None:
+    plans = [printed(WARM[keyspace].route(sql.encode())) for _ in range(4)]
+    assert plans == [expected] * 4
+
+
+def test_there_are_hundreds_of_cases() -> None:
+    assert len(ALL) > 400

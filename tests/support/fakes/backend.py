@@ -1,0 +1,211 @@
+"""Backends, clients and topologies in memory, for what carries out plans."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from mitosis_gate.backends import variables as known
+from mitosis_gate.backends.account import Account
+from mitosis_gate.backends.connection import Result
+from mitosis_gate.backends.variables import Variables
+from mitosis_gate.errors import BackendLost, GateError, SeveralShards
+from mitosis_gate.planner.plan import DEFAULT_VARIANT, Variant
+from mitosis_gate.wire import packets
+from mitosis_gate.wire.packets import Column, Ok, SessionChanges
+from mitosis_routing.table import RoutingTable
+
+Script = Callable[[bytes], Result | GateError | asyncio.Event | None]
+
+
+def rows(*values: Sequence[object], names: Sequence[str] = ("a",), **column: Any) -> Result:
+    """A result set; the values become text."""
+    columns = tuple(Column(name, **column).pack() for name in names)
+    packed = tuple(
+        packets.text_row(None if v is None else str(v).encode() for v in row) for row in values
+    )
+    return Result(columns, packed)
+
+
+def done(affected: int = 0, **more: Any) -> Result:
+    return Result(ok=Ok(affected, **more))
+
+
+def told(**changed: bytes) -> Result:
+    """OK with the variables that the server says have changed."""
+    return Result(ok=Ok(changes=SessionChanges(changed)))
+
+
+class FakeStream:
+    """A result that is pulled in blocks of two rows."""
+
+    def __init__(self, backend: "FakeBackend", result: Result, breaks: GateError | None) -> None:
+        self.columns = list(result.columns)
+        self.ok = result.ok
+        self.abandoned = False
+        self.pulled = 0
+        self._backend = backend
+        self._rows = list(result.rows)
+        self._breaks = breaks
+        self._over = not self.columns
+
+    async def __aiter__(self) -> AsyncIterator[list[bytes]]:
+        while self._rows:
+            block, self._rows = self._rows[:2], self._rows[2:]
+            self.pulled += len(block)
+            yield block
+        if self._breaks is not None:
+            raise self._breaks
+        self._over = True
+
+    def abandon(self) -> None:
+        if not self._over:
+            self.abandoned = True
+            self._backend.alive = False
+
+
+class FakeBackend:
+    """Answers by a script and remembers what it was asked.
+
+    The script gives a Result, an error, an event to wait for (then OK), or None for plain OK.
+    """
+
+    def __init__(self, shard: str, script: Script = lambda sql: None) -> None:
+        self.shard = shard
+        self.script = script
+        self.asked: list[bytes] = []
+        self.alive = True
+        self.applied: Variables = known.NONE
+        self.given_back = 0
+        self.streams: list[FakeStream] = []
+        self.breaks: GateError | None = None
+        """What a stream ends with."""
+
+    @property
+    def in_transaction(self) -> bool:
+        last = [s for s in self.asked if s in (b"START TRANSACTION", b"COMMIT", b"ROLLBACK")]
+        return bool(last) and last[-1] == b"START TRANSACTION"
+
+    async def query(self, sql: bytes) -> Result:
+        if not self.alive:
+            raise BackendLost(f"{self.shard} is gone")
+        self.asked.append(sql)
+        answer = self.script(sql)
+        if isinstance(answer, asyncio.Event):
+            try:
+                await answer.wait()
+            except asyncio.CancelledError:
+                self.close("cancelled")
+                raise
+            answer = None
+        if isinstance(answer, BackendLost):
+            self.alive = False
+        if isinstance(answer, GateError):
+            raise answer
+        return answer or done()
+
+    async def stream(self, sql: bytes) -> FakeStream:
+        stream = FakeStream(self, await self.query(sql), self.breaks)
+        self.streams.append(stream)
+        return stream
+
+    def close(self, reason: str) -> None:
+        self.alive = False
+
+    def statements(self, *words: bytes) -> list[bytes]:
+        """What was asked, only statements that begin with one of the words."""
+        return [sql for sql in self.asked if sql.startswith(words)]
+
+
+class FakeClient:
+    """The session that a plan is carried out for; `answers` is what the client got."""
+
+    def __init__(self, table: RoutingTable, *backends: FakeBackend) -> None:
+        self.table = table
+        self.backends = {b.shard: b for b in backends}
+        self.variables: Variables = known.NONE
+        self.connection_id = 1
+        self.capabilities = 0
+        self.last_insert_id = 0
+        self.found_rows = 0
+        self.user = "app"
+        self.keyspace = table.keyspace
+        self.account = Account(table.keyspace, "app", "secret")
+        self.variant: Variant = DEFAULT_VARIANT
+        self.in_transaction = False
+        self.bound_shard: str | None = None
+        self.last_shard: str | None = None
+        self.is_gone = False
+        self.commits = 0
+        self.next: list[bytes] = []
+        self.answers: list[Any] = []
+        self.lent: list[FakeBackend] = []
+        self.outside: list[str] = []
+
+    @property
+    def autocommit(self) -> bool:
+        return not known.is_off(self.variables.get("autocommit"))
+
+    async def backend(self, shard: str, outside: bool = False) -> FakeBackend:
+        if not outside and self.bound_shard not in (None, shard):
+            raise SeveralShards(f"bound to {self.bound_shard}")
+        if outside:
+            self.outside.append(shard)
+        backend = self.backends[shard]
+        backend.applied = self.variables
+        self.lent.append(backend)
+        return backend
+
+    def give_back(self, connection: FakeBackend) -> None:
+        self.lent.remove(connection)
+        connection.given_back += 1
+
+    def disown(self, connection: FakeBackend) -> None:
+        self.lent.remove(connection)
+
+    async def commit(self) -> None:
+        self.commits += 1
+
+    def next_transaction(self, statement: bytes) -> None:
+        self.next.append(statement)
+
+    def pin(self, reason: str, connection: FakeBackend) -> None:
+        self.bound_shard = connection.shard
+
+    def send_ok(
+        self, affected: int = 0, last_insert_id: int = 0, warnings: int = 0, info: bytes = b""
+    ) -> None:
+        self.answers.append(("ok", affected, warnings))
+
+    def begin_rows(self, columns: Sequence[bytes]) -> None:
+        self.answers.append(("columns", [packets.column(c).name for c in columns]))
+
+    async def send_rows(self, rows: Iterable[bytes]) -> None:
+        self.answers += [("row", *packets.read_text_row(row)) for row in rows]
+
+    def end_rows(self, warnings: int = 0) -> None:
+        self.answers.append(("end", warnings))
+
+    async def relay(self, connection: FakeBackend, sql: bytes) -> Ok | None:
+        result = await connection.query(sql)
+        self.answers.append(("relayed", connection.shard))
+        return result.ok
+
+
+class FakeTopology:
+    """Lends the backends of its shards, and takes back what is given."""
+
+    def __init__(self, *backends: FakeBackend) -> None:
+        self.backends = {b.shard: b for b in backends}
+        self.away: dict[str, GateError] = {}
+        self.asked: list[str] = []
+
+    @asynccontextmanager
+    async def lent(self, keyspace: str, shard: str, account: Account) -> AsyncIterator[FakeBackend]:
+        self.asked.append(shard)
+        if shard in self.away:
+            raise self.away[shard]
+        yield self.backends[shard]
+
+    def give_back(self, connection: FakeBackend) -> None:
+        connection.given_back += 1
