@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
-SECONDS = 10.0
+SECONDS = 60.0
 
 
 async def soon(awaitable: Awaitable[T], seconds: float = SECONDS) -> T:

@@ -15,6 +15,8 @@ from pymysql.cursors import DictCursor
 from mitosis_operator.errors import MysqlError, MysqlUnreachable
 
 CONNECT_SECONDS = 2.0
+REMOTE_SECONDS = 15.0
+"""For an answer of another instance: enough for one that starts, or whose disk is busy."""
 _LOST = frozenset(
     (CR.CR_CONNECTION_ERROR, CR.CR_CONN_HOST_ERROR, CR.CR_SERVER_GONE_ERROR, CR.CR_SERVER_LOST)
 )
@@ -61,8 +63,8 @@ class Connection:
                 charset="utf8mb4",
                 autocommit=True,
                 ssl=context,
-                read_timeout=CONNECT_SECONDS,
-                write_timeout=CONNECT_SECONDS,
+                read_timeout=REMOTE_SECONDS,
+                write_timeout=REMOTE_SECONDS,
                 defer_connect=True,
             )
             driver.connect(socket.create_connection((ip, port), CONNECT_SECONDS))
