@@ -3,12 +3,13 @@
 from collections.abc import Callable
 
 from mitosis_gate.planner import ddl, show
+from mitosis_gate.planner.changes import change_rule, with_rule
 from mitosis_gate.planner.effects import VARIABLE_SET, effects_of
 from mitosis_gate.planner.inserts import insert_rule
 from mitosis_gate.planner.keys import Halt
 from mitosis_gate.planner.lexer import BadSql, Kind, statements_of
 from mitosis_gate.planner.plan import Batch, Empty, Flag, Kill, Plan, Refuse, Use
-from mitosis_gate.planner.queries import change_rule, query_rule
+from mitosis_gate.planner.queries import query_rule
 from mitosis_gate.planner.refusals import not_understood, refuse
 from mitosis_gate.planner.rules import Fixed, Mapped, Rule, any_shard, explained
 from mitosis_gate.planner.statement import Statement
@@ -130,7 +131,7 @@ def _help(statement: Statement) -> Plan:
 
 _RULES: dict[str, Callable[[Statement], Rule]] = {
     "SELECT": query_rule,
-    "WITH": query_rule,
+    "WITH": with_rule,
     "TABLE": query_rule,
     "VALUES": query_rule,
     "INSERT": insert_rule,

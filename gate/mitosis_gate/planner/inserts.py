@@ -10,6 +10,7 @@ from zlib import crc32
 
 from sqlglot import exp
 
+from mitosis_gate.planner.changes import every_shard
 from mitosis_gate.planner.effects import Effects, effects_of, refusal_for_many
 from mitosis_gate.planner.insert_frame import Insert, read_insert
 from mitosis_gate.planner.keys import Halt, Reading, hash_alike, pin_of, sharded
@@ -26,7 +27,6 @@ from mitosis_gate.planner.pins import (
     is_plain_number,
 )
 from mitosis_gate.planner.plan import Flag, Plan, Refuse
-from mitosis_gate.planner.queries import every_shard
 from mitosis_gate.planner.refusals import key_changed, refuse
 from mitosis_gate.planner.rules import Fixed, Point, Routed, Rule
 from mitosis_gate.planner.schema import Column
