@@ -214,6 +214,13 @@ class Agent:
         assert ended.state is Progress.DONE, f"{ended}\n{self.log}"
         return ended
 
+    async def until_done(self, args: Arguments, epoch: int = 1) -> None:
+        async def attempt() -> OperationState:
+            return await self.attempt(args, epoch)
+
+        what = f"{args} of {self.name}"
+        await until(attempt, lambda ended: ended.state is Progress.DONE, what)
+
     def clone_of(self, donor: "Agent", discard_gtid: str | None = None) -> Clone:
         return Clone(HOST, donor.mysql_port, donor.name, discard_gtid)
 
@@ -267,9 +274,10 @@ async def a_shard(folder: Path) -> AsyncIterator[Three]:
 
 
 async def serve(primary: Agent, *replicas: Agent, epoch: int = 1) -> None:
+    """As the operator does it: a replica that comes before its source is told again."""
     promotion = await primary.begin(Promote(1, True), epoch)
     for replica in replicas:
-        await replica.do(replica.after(primary), epoch)
+        await replica.until_done(replica.after(primary), epoch)
     ended = await primary.end(promotion.id)
     assert ended.state is Progress.DONE, ended
     await primary.until(lambda s: s.semi_sync is not None and s.semi_sync.clients == len(replicas))
