@@ -28,6 +28,7 @@ GateError                       what a client may see: code, SQLSTATE, `[gate] t
 |  `- ClientTimeout             1159
 |- Unavailable                  the statement may be repeated later
 |  |- ShardUnavailable          1205  no primary, or held longer than its limit
+|  |  `- ShardGone              1205  the table has no such shard any more: plan anew
 |  |- BackendUnreachable        1429
 |  |- PoolExhausted             1203
 |  |- ResultTooSlow             1159  the client read its result too slowly
@@ -206,6 +207,10 @@ class Unavailable(GateError):
 
 class ShardUnavailable(Unavailable):
     pass
+
+
+class ShardGone(ShardUnavailable):
+    """Nothing was sent, so that a plan of the table in force may take the place of this one."""
 
 
 class BackendUnreachable(Unavailable):

@@ -66,6 +66,17 @@ BACKENDS_CLOSED = _counter(
     "backends_closed_total", "Backend connections closed, by reason", "reason"
 )
 
+# holding
+HELD = _gauge("held_statements", "Statements that wait for a shard to take them")
+HELD_TOTAL = _counter(
+    "held_statements_total",
+    "Statements that waited for a shard: passed, expired, or turned away (event, full, pause)",
+    "outcome",
+)
+TRANSACTIONS_ENDED = _counter(
+    "transactions_ended_total", "Open transactions ended because their shard moved", "shard"
+)
+
 # routing table
 ROUTING_VERSION = _gauge(
     "routing_version", "Version of the routing table obeyed", "keyspace", mode="livemin"

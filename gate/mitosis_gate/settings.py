@@ -63,6 +63,19 @@ class Settings:
     pool_wait_seconds: float = 1.0
     hold_seconds: float = 10.0
     """How long a statement waits for a shard that has no primary or is moving."""
+    hold_slots: int = 1000
+    """Statements of one worker that may wait for one shard."""
+    hold_event_seconds: float = 20.0
+    """How long one event of a shard may make statements wait; then they end at once."""
+    hold_pause_seconds: float = 60.0
+    """After an event: how long the shard's next one does not make statements wait."""
+    moving_drain_seconds: float = 1.0
+    """How long transactions that are open on a moving shard may go on, or until the deadline in
+    the routing table, whichever comes first."""
+    lease_seconds: float = 300.0
+    """A gate that could not confirm its table for so long holds writes and serves reads. Safety
+    does not rest on it: a primary that lost its role is fenced, and no acknowledgement reaches it.
+    So it is long enough for an API server to be replaced without a pause of writes."""
     idle_seconds: float = 28800.0
     """wait_timeout: a client that says nothing for so long is closed."""
     slow_client_seconds: float = 60.0
@@ -94,6 +107,11 @@ _KINDS: Mapping[str, Any] = {
     "connect_seconds": float,
     "pool_wait_seconds": float,
     "hold_seconds": float,
+    "hold_slots": int,
+    "hold_event_seconds": float,
+    "hold_pause_seconds": float,
+    "moving_drain_seconds": float,
+    "lease_seconds": float,
     "idle_seconds": float,
     "slow_client_seconds": float,
     "backend_idle_seconds": float,
@@ -116,6 +134,11 @@ _HELP: Mapping[str, str] = {
     "users_file": "passwords for --routing-file: {keyspace: {user: password}}",
     "tls_dir": "folder with tls.crt and tls.key for clients",
     "backend_tls": "required or disabled",
+    "hold_slots": "statements that may wait for one shard",
+    "hold_event_seconds": "how long one event of a shard may make statements wait",
+    "hold_pause_seconds": "time after an event in which the next one makes nobody wait",
+    "moving_drain_seconds": "time that open transactions get on a shard that moves",
+    "lease_seconds": "without a confirmed routing table for so long, writes are held",
     "drain_seconds": "time that open transactions get after SIGTERM",
 }
 
