@@ -1,14 +1,17 @@
 """What can be done with a statement: the plans that session and executor carry out.
 
-A plan never holds the statement: the client's bytes are sent on unchanged. Plans of the common
-statements are made once for each shard and shared, so that the way from a cached statement to its
-shard allocates nothing. Shards are named by their index in `RoutingTable.shards`.
+A plan for one shard never holds the statement: the client's bytes are sent on unchanged. Plans of
+the common statements are made once for each shard and shared, so that the way from a cached
+statement to its shard allocates nothing. Plans for several shards hold the text for the shards.
+Shards are named by their index in `RoutingTable.shards`.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntFlag, StrEnum
 from typing import Protocol
+
+from mitosis_gate.planner.schema import Table
 
 
 class Flag(IntFlag):
@@ -73,6 +76,163 @@ class EveryShard:
 
     shards: tuple[int, ...]
     flags: Flag = Flag.WRITE
+
+
+class Compare(StrEnum):
+    """How two values of a sort key are compared; NULL comes before all others."""
+
+    NUMBER = "number"
+    """Whole numbers, DECIMAL or DOUBLE, as the column's definition says."""
+    BYTES = "bytes"
+    """As bytes: binary strings and what WEIGHT_STRING() gives for text."""
+
+
+@dataclass(frozen=True, slots=True)
+class SortKey:
+    column: int
+    """Which column of a shard's row, counted from 0, hidden ones included."""
+    compare: Compare
+    descending: bool = False
+    """Then NULL comes last."""
+
+
+class Fold(StrEnum):
+    """How the values of the rows of one group become one value; NULLs count for nothing."""
+
+    FIRST = "first"
+    """That of the first row: the same in all rows, or MySQL says nothing about which."""
+    COUNT = "count"
+    """The sum of counts: 0 for no rows."""
+    SUM = "sum"
+    AVG = "avg"
+    """The sum of column `inputs[0]` through the sum of column `inputs[1]`."""
+    MIN = "min"
+    MAX = "max"
+    """The value of the row whose column `inputs[0]` is the least or greatest by `compare`."""
+    BIT_AND = "bit_and"
+    BIT_OR = "bit_or"
+    BIT_XOR = "bit_xor"
+    COUNT_DISTINCT = "count_distinct"
+    """How many distinct values there are; `inputs` are the columns none of which may be NULL."""
+    SUM_DISTINCT = "sum_distinct"
+    """The sum of column `inputs[0]`, each distinct value once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Out:
+    """A column of the answer: its definition is that of `column` in the shards' rows."""
+
+    column: int
+    fold: Fold = Fold.FIRST
+    inputs: tuple[int, ...] = ()
+    compare: Compare = Compare.NUMBER
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How the rows of several shards become the rows of the answer."""
+
+    hidden: int = 0
+    """So many leading columns of the shards' rows are not the client's."""
+    order: tuple[SortKey, ...] = ()
+    """The order in which each shard sends its rows, and the answer has them."""
+    groups: int | None = None
+    """None: each row is a row of the answer. Else rows that are equal in the first `groups` keys of
+    `order` become one by `columns`; with 0 those are all rows, and there is one row also when no
+    shard has any."""
+    values: int = 0
+    """So many keys of `order`, behind those of the group, are the value that the DISTINCT
+    aggregates of `columns` are about."""
+    columns: tuple[Out, ...] = ()
+    """With `groups`: the columns of the answer, in their order."""
+    resort: tuple[SortKey, ...] = ()
+    """The order of the folded rows when it is another than `order`. A column that is folded has its
+    folded value here."""
+    limit: int | None = None
+    """Rows of the answer after `offset`."""
+    offset: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Merge:
+    """Send `text` to all of `shards` and bring the rows together by `recipe`."""
+
+    shards: tuple[int, ...]
+    text: bytes
+    recipe: Recipe
+    flags: Flag = Flag.NONE
+
+
+@dataclass(frozen=True, slots=True)
+class Lookup:
+    """Of a pull only the rows matter whose `column` equals `other` of some row of pull `pull`."""
+
+    pull: int
+    """Index in `Finish.pulls`, smaller than that of the pull which has this."""
+    other: str
+    column: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pull:
+    """The rows of one table that a statement needs, brought into one table of a scratch server."""
+
+    name: str
+    """The table to make there: `g0`, `g1` ..., as `Finish.text` calls it."""
+    table: Table
+    columns: tuple[int, ...]
+    """Indexes in `table.columns`, in the order of the select list of `text`."""
+    shards: tuple[int, ...]
+    """Empty: no row matters."""
+    text: bytes
+    """A SELECT without ORDER BY; ends in its WHERE clause or in `tail`."""
+    where: bool = False
+    """Whether it has a WHERE clause, its conditions in parentheses."""
+    tail: bytes = b""
+    """`FOR UPDATE` or `FOR SHARE`, behind WHERE."""
+    lookups: tuple[Lookup, ...] = ()
+    """Each may narrow the pull, none must."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """Pull the rows of each table to a scratch server and run the statement there."""
+
+    pulls: tuple[Pull, ...]
+    text: tuple[bytes | int, ...]
+    """The statement; a number stands for the value of that expression of `values`."""
+    values: tuple[bytes, ...] = ()
+    """Expressions about the session, such as `CURRENT_USER()`: only a shard knows their values."""
+    flags: Flag = Flag.NONE
+
+
+@dataclass(frozen=True, slots=True)
+class Hinted:
+    """Carry out `inner` as a comment of the statement wishes."""
+
+    inner: "Plan"
+    read: str = ""
+    """`primary` or `replica`; empty: not said."""
+    scatter: bool | None = None
+    """True: several shards are welcome whatever the session's gate_scatter is."""
+    timeout_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ExplainOne:
+    """EXPLAIN of a statement that several shards answer: run it on one, with a warning."""
+
+    shard: int
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class GateExplain:
+    """Show the plan `inner` of `statement` as a table; with `analyze` carry it out and measure."""
+
+    inner: "Plan"
+    statement: bytes
+    analyze: bool = False
 
 
 class DdlVerb(StrEnum):
@@ -239,6 +399,11 @@ Plan = (
     OneShard
     | AnyShard
     | Scatter
+    | Merge
+    | Finish
+    | Hinted
+    | ExplainOne
+    | GateExplain
     | EveryShard
     | Ddl
     | TransactionControl

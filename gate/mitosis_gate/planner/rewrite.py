@@ -1,0 +1,100 @@
+"""Texts made of a client's statement: splices into its bytes, once for a shape.
+
+A template keeps the bytes of the shape and the numbers of its literals. What a client puts into a
+literal is copied, quotes included, to where a literal of the shape stands, and the shape's own
+lexer decided where that literal ends: so no value can become anything but the literal it was.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from mitosis_gate.planner.lexer import Kind
+from mitosis_gate.planner.pins import Literal
+from mitosis_gate.planner.statement import Statement
+
+Template = tuple[bytes | int, ...]
+"""Bytes to send as they are; a number stands for the literal of that slot."""
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """Put `text` in the place of the statement's bytes from `start` to `end`; just before `start`
+    when both are the same. Neither may lie inside a literal."""
+
+    start: int
+    end: int
+    text: Template = ()
+
+
+def insertion(at: int, text: bytes | Template) -> Edit:
+    return Edit(at, at, (text,) if isinstance(text, bytes) else text)
+
+
+def replacement(statement: Statement, first: int, last: int, text: bytes | Template) -> Edit:
+    """Put `text` in the place of the tokens from `first` to before `last`, at least one."""
+    tokens = statement.tokens
+    return Edit(
+        tokens[first].start,
+        tokens[last - 1].end,
+        (text,) if isinstance(text, bytes) else text,
+    )
+
+
+def copied(statement: Statement, first: int, last: int, edits: Iterable[Edit] = ()) -> Template:
+    """The text of the tokens from `first` to before `last`, with `edits` that lie in it."""
+    if first >= last:
+        return ()
+    tokens = statement.tokens
+    return _spliced(statement, tokens[first].start, tokens[last - 1].end, edits)
+
+
+def edited(statement: Statement, edits: Iterable[Edit]) -> Template:
+    """The whole statement with `edits`, which must not overlap; in any order."""
+    return _spliced(statement, 0, statement.tokens[-1].end, edits)
+
+
+def _spliced(statement: Statement, start: int, end: int, edits: Iterable[Edit]) -> Template:
+    pieces: list[bytes | int] = []
+    at = start
+    for edit in sorted(edits, key=lambda e: (e.start, e.end)):
+        if edit.start < at or edit.end > end:
+            raise ValueError(f"the edit of bytes {edit.start} to {edit.end} overlaps another")
+        pieces.extend(_between(statement, at, edit.start))
+        pieces.extend(edit.text)
+        at = edit.end
+    pieces.extend(_between(statement, at, end))
+    return joined(pieces)
+
+
+def _between(statement: Statement, start: int, end: int) -> Iterable[bytes | int]:
+    at = start
+    for token in statement.tokens:
+        if token.kind is Kind.LITERAL and start <= token.start and token.end <= end:
+            yield statement.sql[at : token.start]
+            yield token.slot
+            at = token.end
+    yield statement.sql[at:end]
+
+
+def joined(pieces: Iterable[bytes | int]) -> Template:
+    """The same template with neighbouring bytes put together."""
+    found: list[bytes | int] = []
+    for piece in pieces:
+        if isinstance(piece, bytes) and found and isinstance(found[-1], bytes):
+            found[-1] += piece
+        elif piece != b"":
+            found.append(piece)
+    return tuple(found)
+
+
+def render(template: Template, literals: Sequence[Literal]) -> bytes:
+    """The text with these literals; a parameter that is not a literal yet stays a `?`."""
+    if len(template) == 1 and isinstance(template[0], bytes):
+        return template[0]
+    return b"".join(
+        piece if isinstance(piece, bytes) else _written(literals[piece]) for piece in template
+    )
+
+
+def _written(literal: Literal) -> bytes:
+    return literal if isinstance(literal, bytes) else b"?"
