@@ -1,0 +1,342 @@
+"""Statements on their way to a server, and answers on their way to the client.
+
+The common case is a callback from end to end: the bytes of a statement for one shard are written to
+a connection of that shard as they came, and what comes back is written to the client while only
+packet headers are looked at. No task, no parsing, no copy. Whatever else a statement needs runs in
+one task of the session; the client is not read meanwhile, and when it goes away the task is
+cancelled.
+"""
+
+import asyncio
+import logging
+import re
+from collections.abc import Coroutine, Sequence
+
+from mitosis_gate.backends.account import Account
+from mitosis_gate.backends.connection import BackendConnection
+from mitosis_gate.backends.pool import Lane
+from mitosis_gate.errors import (
+    BackendLost,
+    GateError,
+    InternalError,
+    NotSupported,
+    QueryKilled,
+    SeveralShards,
+)
+from mitosis_gate.planner import plan as plans
+from mitosis_gate.planner.plan import Flag
+from mitosis_gate.session.lending import Lending
+from mitosis_gate.session.services import Services
+from mitosis_gate.wire import constants as c
+from mitosis_gate.wire import packets, statements
+from mitosis_gate.wire.codec import frame
+from mitosis_gate.wire.packets import Ok
+from mitosis_gate.wire.scanner import Expect
+
+log = logging.getLogger(__name__)
+
+FIRST = int(Expect.FIRST)
+STATEMENT_PIN = "statement"
+_PINNED = Flag.PINS | Flag.LAST | Flag.VARIABLES
+_COUNTS_OF_LAST = re.compile(rb"row_count|found_rows|diagnostics", re.IGNORECASE)
+_WARNINGS_OF_LAST = re.compile(rb"warnings|errors|error_count|warning_count", re.IGNORECASE)
+
+
+class Forwarding(Lending):
+    """The sink of the connections that work for a session."""
+
+    __slots__ = (
+        "_active",
+        "_ends_after",
+        "_forwarded",
+        "_has_input",
+        "_names",
+        "_relayed",
+        "_strips",
+        "_task",
+        "forwarded_statements",
+        "peer",
+        "write_blocked_at",
+    )
+
+    def __init__(
+        self,
+        services: Services,
+        connection_id: int,
+        login: packets.Login,
+        accounts: Sequence[Account],
+        peer: str,
+    ) -> None:
+        super().__init__(services, connection_id, login, accounts)
+        self.peer = peer
+        self._names = bool(login.capabilities & c.CLIENT_QUERY_ATTRIBUTES)
+        self._strips = not login.capabilities & c.CLIENT_SESSION_TRACK
+        self._task: asyncio.Task[None] | None = None
+        self._active: BackendConnection | None = None
+        """The connection whose answer is being passed on."""
+        self._relayed: asyncio.Future[Ok | None] | None = None
+        self._has_input = False
+        """The splitter holds bytes that were not looked at."""
+        self._ends_after: GateError | str | None = None
+        """Close when nothing runs: at once, or with this error once no transaction is open."""
+        self._forwarded = False
+        self.forwarded_statements = 0
+        self.write_blocked_at = 0.0
+
+    def _next_commands(self) -> None:
+        """Carry out what the client has sent meanwhile."""
+        raise NotImplementedError
+
+    def _end_if_free(self) -> None:
+        """Close the connection when it is to end and nothing runs."""
+        raise NotImplementedError
+
+    # where a statement goes
+
+    def _forward(self, index: int, packet: bytes, expect: int) -> bool:
+        """Send it at once if the right connection is there and ready; say whether it was sent."""
+        lane = self._lanes.lanes[index]  # type: ignore[union-attr]  # fresh, see _query
+        transaction = self._transaction
+        if lane is None or transaction.waits:
+            return False
+        connection = transaction.bound
+        if connection is None:
+            if self._kept is not None:
+                self._release_kept()
+            idle = lane.idle
+            if not idle:
+                return False
+            connection = idle[-1]
+            if connection.applied is not self._variables:
+                return False
+            del idle[-1]
+            connection.is_idle = False
+        elif (
+            connection.owner is not lane
+            or not connection.alive
+            or connection.obsolete
+            or connection.applied is not self._variables
+        ):
+            return False
+        self._send(connection, packet, expect)
+        return True
+
+    def _send(self, connection: BackendConnection, packet: bytes, expect: int) -> None:
+        """From here on the answer goes to the client as it comes."""
+        self._active = self._last = connection
+        connection.last_user = self.connection_id
+        self._forwarded = False
+        self._sequence = 1
+        self.forwarded_statements += 1
+        connection.start(self, packet, expect, self._strips)
+        if self.write_blocked_at:
+            connection.pause()
+
+    def _choose(self, plan: plans.AnyShard) -> int:
+        """The shard of the transaction, or of the statement before, or the first."""
+        assert self._lanes is not None
+        shards = plan.shards
+        wanted = self.bound_shard or self.last_shard
+        if wanted is not None:
+            table = self._lanes.table
+            for index in shards:
+                if table.shards[index].name == wanted:
+                    return index
+        return shards[0]
+
+    async def _forward_later(
+        self,
+        plan: plans.OneShard | plans.AnyShard,
+        packet: bytes,
+        sql: bytes = b"",
+        expect: int = Expect.FIRST,
+    ) -> None:
+        index = plan.shard if isinstance(plan, plans.OneShard) else self._choose(plan)
+        shard = self.table.shards[index].name
+        if plan.flags & Flag.LAST:
+            connection = await self._connection_of_last(shard, sql)
+        else:
+            self._release_kept()
+            connection = await self._connection(shard, plan.flags)
+        if plan.flags & Flag.PINS:
+            self._add_pin(STATEMENT_PIN)
+        self._hand_over(connection, packet, expect)
+
+    def _hand_over(self, connection: BackendConnection, packet: bytes, expect: int) -> None:
+        """Let callbacks go on where the task ends."""
+        self._borrowed.discard(connection)
+        if not connection.alive:
+            raise BackendLost(f"the connection to shard {connection.shard} broke; repeat")
+        self._send(connection, packet, expect)
+
+    async def _connection(self, shard: str, flags: Flag) -> BackendConnection:
+        if self.in_transaction and flags & Flag.OUTSIDE and self.bound_shard not in (None, shard):
+            return await self.backend(shard, outside=True)
+        if self._pins and flags & _PINNED and self.bound_shard not in (None, shard):
+            raise SeveralShards(
+                f"the statement needs what this session keeps on shard {self.bound_shard}, "
+                f"but its rows are on {shard}"
+            )
+        return await self.backend(shard)
+
+    async def _connection_of_last(self, shard: str, sql: bytes) -> BackendConnection:
+        """The connection of the statement before, or one that is told its LAST_INSERT_ID()."""
+        last = self._last
+        bound = self._transaction.bound
+        if self._kept is not None and self._kept.shard == shard and self._kept.alive:
+            kept, self._kept = self._kept, None
+            self._borrowed.add(kept)
+            return kept
+        self._release_kept()
+        if bound is None and last is not None and last.shard == shard and last.alive:
+            lane = last.owner
+            if isinstance(lane, Lane) and lane.take_this(last, self.connection_id):
+                self._borrowed.add(last)
+                await self._tune(last, self._variables)
+                return last
+        is_the_last = bound is not None and bound is last
+        if not is_the_last and _COUNTS_OF_LAST.search(sql):
+            raise NotSupported(
+                "what the statement before left behind is no longer at hand: ask for it "
+                "inside the same transaction"
+            )
+        connection = await self.backend(shard)
+        if not is_the_last:
+            if _WARNINGS_OF_LAST.search(sql):  # there were none, or their connection were kept
+                await connection.query(b"DO 0")
+            await connection.query(b"SET SESSION last_insert_id=%d" % self.last_insert_id)
+        return connection
+
+    async def _any_forward(self, packet: bytes, expect: int) -> None:
+        self._release_kept()
+        self._hand_over(await self.any_backend(), packet, expect)
+
+    async def relay(self, connection: BackendConnection, sql: bytes) -> Ok | None:
+        self._relayed = asyncio.get_running_loop().create_future()
+        relayed = self._relayed
+        packet = frame(statements.pack_query(sql, self._names), 0)
+        self._send(connection, packet, FIRST)
+        try:
+            return await relayed
+        except asyncio.CancelledError:
+            self._relayed = None
+            self._active = None
+            connection.abandon("cancelled")
+            raise
+
+    # the answer of a backend, as its sink
+
+    def answer_part(self, data: bytes) -> None:
+        self._forwarded = True
+        self._transport.write(data)  # type: ignore[union-attr]
+
+    def answer_end(self, connection: BackendConnection, data: bytes) -> None:
+        self._active = None
+        self._transport.write(data)  # type: ignore[union-attr]
+        scanner = connection.scanner
+        if scanner.last:
+            self._note_ok(connection)
+        if (
+            connection.in_transaction
+            or self._transaction.bound is not None
+            or scanner.warnings
+            or scanner.error is not None
+            or self._relayed is not None
+            or self._pins
+            or self.write_blocked_at
+        ):
+            self._end_carefully(connection)
+        else:
+            connection.owner.give(connection)  # type: ignore[union-attr]  # borrowed from a lane
+        if self._has_input and self._task is None:
+            self._next_commands()
+        if self._ends_after is not None:
+            self._end_if_free()
+
+    def _end_carefully(self, connection: BackendConnection) -> None:
+        """The end of an answer, when more is open than the answer."""
+        scanner = connection.scanner
+        if self.write_blocked_at:
+            connection.resume()
+        relayed = self._relayed
+        if relayed is not None:
+            self._relayed = None
+            self._answered = True
+            if not relayed.done():
+                relayed.set_result(None if scanner.error else scanner.ok)
+        elif connection is self._transaction.bound or connection.in_transaction or self._pins:
+            self._transaction.settle(connection)
+        elif scanner.warnings or scanner.error is not None:
+            self._kept = connection
+        else:
+            self._services.topology.give_back(connection)
+
+    def _note_ok(self, connection: BackendConnection) -> None:
+        """Remember what LAST_INSERT_ID() would say.
+
+        A statement that changed variables unasked leaves a connection that nobody else may get.
+        """
+        scanner = connection.scanner
+        ok = scanner.ok
+        if scanner.last[0] == c.OK:
+            self.last_insert_id = ok.last_insert_id or self.last_insert_id
+        if ok.changes.variables or ok.changes.schema is not None:
+            connection.is_foreign = True
+
+    def answer_lost(self, connection: BackendConnection, problem: GateError) -> None:
+        self._active = None
+        self._transaction.broke(connection, problem.text)
+        if self._relayed is not None:
+            relayed, self._relayed = self._relayed, None
+            if not relayed.done():
+                relayed.set_exception(problem)
+            return
+        if self._closed:
+            return
+        if self._forwarded:
+            # the client has part of an answer, and nothing that could be sent now would fit it
+            self._close()
+            return
+        self._sequence = 1
+        self.send_error(problem)
+        self._next_commands()
+
+    # work that needs a task
+
+    def _start(self, work: Coroutine[None, None, None]) -> None:
+        self._answered = self._forwarded = False
+        self._sequence = 1
+        self._task = asyncio.get_running_loop().create_task(self._run(work))
+
+    async def _run(self, work: Coroutine[None, None, None]) -> None:
+        try:
+            await work
+            if not self._answered and self._active is None:
+                raise InternalError("the statement got no answer")
+        except asyncio.CancelledError:
+            if self._closed:
+                raise
+            self._fail(QueryKilled())
+        except GateError as exc:
+            self._fail(exc)
+        except Exception:
+            log.exception("a statement of %s@%s failed in the gate", self.user, self.peer)
+            self._fail(InternalError("the gate failed to carry out the statement; see its log"))
+        finally:
+            self._task = None
+            self._drop_borrowed()
+        if self._active is None and not self._closed:
+            # not from here: the next command must not run inside this task
+            asyncio.get_running_loop().call_soon(self._next_commands)
+            if self._ends_after is not None:
+                self._end_if_free()
+
+    def _fail(self, problem: GateError) -> None:
+        if self._closed:
+            return
+        if self._answered:
+            log.warning("after the answer to %s@%s: %s", self.user, self.peer, problem.text)
+        elif self._forwarded:
+            self._close()
+        else:
+            self.send_error(problem)

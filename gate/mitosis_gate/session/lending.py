@@ -1,0 +1,302 @@
+"""The variables and the connections of a session: lent for a statement, or kept for longer.
+
+Which connection a session holds:
+
+- none between statements, in the common case;
+- `Transaction.bound`: that of the open transaction, or of what pins the session (a user lock, a
+  temporary table), until the transaction ends and no pin is left;
+- `_kept`: that of the last statement while it has warnings or an error to show, for one more
+  statement or about a second.
+"""
+
+from collections.abc import Sequence
+
+from mitosis_gate import metrics
+from mitosis_gate.backends import variables
+from mitosis_gate.backends.account import Account
+from mitosis_gate.backends.connection import BackendConnection
+from mitosis_gate.backends.topology import Lanes
+from mitosis_gate.backends.variables import Variables
+from mitosis_gate.errors import MysqlError, SeveralShards, ShardUnavailable
+from mitosis_gate.planner.build import Planner
+from mitosis_gate.planner.plan import DEFAULT_VARIANT, Variant
+from mitosis_gate.session.answers import Answers
+from mitosis_gate.session.services import Services
+from mitosis_gate.transaction import Holder, Transaction
+from mitosis_gate.wire import charsets, packets
+from mitosis_gate.wire import constants as c
+from mitosis_routing.table import RoutingTable
+
+_UTF8 = frozenset({b"utf8mb4", b"utf8mb3", b"utf8", b"ascii"})
+
+
+class Lending(Answers):
+    """What the executor and the transaction see of a session: `Client` and `Holder`."""
+
+    __slots__ = (
+        "_accounts",
+        "_borrowed",
+        "_home",
+        "_kept",
+        "_lanes",
+        "_last",
+        "_login_variables",
+        "_outside",
+        "_pins",
+        "_planner",
+        "_transaction",
+        "_variables",
+        "_variant",
+        "_variant_bits",
+        "connection_id",
+        "current",
+        "last_insert_id",
+        "user",
+    )
+
+    def __init__(
+        self,
+        services: Services,
+        connection_id: int,
+        login: packets.Login,
+        accounts: Sequence[Account],
+    ) -> None:
+        super().__init__(services, login.capabilities)
+        self.connection_id = connection_id
+        self.user = login.user
+        self._accounts = {a.keyspace: a for a in accounts}
+        self._home = login.database or accounts[0].keyspace
+        """Whose planner and connections serve it, also before it has chosen a database."""
+        self.current = login.database
+        """What COM_INIT_DB or USE chose; empty: nothing yet."""
+        self._variant_bits = login.capabilities & c.SHAPING
+        self._variant = DEFAULT_VARIANT
+        self._login_variables = _variables_of_login(login.charset)
+        self._variables = variables.NONE
+        self._set_variables(self._login_variables)
+        self._lanes: Lanes | None = None
+        self._planner: Planner | None = None
+        self._borrowed: set[BackendConnection] = set()
+        self._outside: set[BackendConnection] = set()
+        self._last: BackendConnection | None = None
+        self._kept: BackendConnection | None = None
+        self._pins: set[str] = set()
+        self._transaction = Transaction(self._as_holder())
+        self.last_insert_id = 0
+
+    def _as_holder(self) -> Holder:
+        return self  # type: ignore[return-value]  # whole only as a Session
+
+    # what the executor uses; see executor.client
+
+    @property
+    def keyspace(self) -> str:
+        return self.current
+
+    @property
+    def variant(self) -> Variant:
+        return self._variant
+
+    @property
+    def account(self) -> Account:
+        return self._accounts[self._home]
+
+    @property
+    def table(self) -> RoutingTable:
+        assert self._lanes is not None
+        return self._lanes.table
+
+    @property
+    def variables(self) -> Variables:
+        return self._variables
+
+    @variables.setter
+    def variables(self, value: Variables) -> None:
+        self._set_variables(value)
+
+    def _set_variables(self, value: Variables) -> None:
+        self._variables = value
+        charset = (value.get("character_set_client") or b"utf8mb4").strip(b"'\"`").lower()
+        utf8 = charset in _UTF8
+        if utf8 != self._variant.utf8:
+            self._variant = DEFAULT_VARIANT if utf8 else Variant(utf8=False)
+
+    @property
+    def autocommit(self) -> bool:
+        return not variables.is_off(self._variables.get("autocommit"))
+
+    @property
+    def last_shard(self) -> str | None:
+        return self._last.shard if self._last is not None else None
+
+    @property
+    def in_transaction(self) -> bool:
+        return self._transaction.is_open
+
+    @property
+    def bound_shard(self) -> str | None:
+        return self._transaction.shard
+
+    async def backend(self, shard: str, outside: bool = False) -> BackendConnection:
+        if not outside:
+            return await self._transaction.join(shard)
+        connection = await self.borrow(shard)
+        self._outside.add(connection)
+        await self._tune(connection, self._variables.without("autocommit"))
+        return connection
+
+    async def borrow(self, shard: str) -> BackendConnection:
+        account = self.account
+        connection = await self._services.topology.borrow(
+            account.keyspace, shard, account, self._variant_bits
+        )
+        connection.last_user = self.connection_id
+        self._borrowed.add(connection)
+        return connection
+
+    async def tune(self, connection: BackendConnection) -> None:
+        await self._tune(connection, self._variables)
+
+    async def _tune(self, connection: BackendConnection, wanted: Variables) -> None:
+        difference = wanted.difference(connection.applied)
+        if difference:
+            await self.prepare_for(connection, difference)
+            connection.applied = wanted
+
+    async def prepare_for(self, connection: BackendConnection, sql: bytes) -> None:
+        """Run what must come before the client's statement."""
+        try:
+            await connection.query(sql)
+        except MysqlError:
+            self._borrowed.discard(connection)
+            if connection is not self._transaction.bound:
+                connection.close("not clean")
+            raise
+
+    def owns(self, connection: BackendConnection) -> None:
+        self._borrowed.discard(connection)
+
+    def release(self, connection: BackendConnection) -> None:
+        self._services.topology.give_back(connection)
+
+    async def commit(self) -> None:
+        await self._transaction.commit()
+
+    def begin(self, statement: bytes) -> None:
+        self._transaction.begin(statement)
+
+    def next_transaction(self, statement: bytes) -> None:
+        self._transaction.next_transaction(statement)
+
+    async def any_backend(self) -> BackendConnection:
+        if self._lanes is None or not self._lanes.current:
+            await self._refresh()
+        table = self.table
+        wanted = self.bound_shard or self.last_shard
+        if wanted is None or table.shard(wanted) is None:
+            serving = next((s for s in table.shards if s.primary is not None), table.shards[0])
+            wanted = serving.name
+        return await self.backend(wanted)
+
+    def give_back(self, connection: BackendConnection) -> None:
+        self._borrowed.discard(connection)
+        if self._closed:
+            self._drop(connection)
+            return
+        if connection in self._outside:
+            self._outside.discard(connection)
+            self._services.topology.give_back(connection)
+            return
+        self._last = connection
+        if connection is self._transaction.bound or connection.in_transaction:
+            self._transaction.settle(connection)
+        else:
+            self._services.topology.give_back(connection)
+
+    def disown(self, connection: BackendConnection) -> None:
+        self._borrowed.discard(connection)
+        self._outside.discard(connection)
+
+    @property
+    def is_gone(self) -> bool:
+        return self._closed
+
+    @property
+    def is_pinned(self) -> bool:
+        return bool(self._pins)
+
+    def pin(self, reason: str, connection: BackendConnection) -> None:
+        bound = self._transaction.bound
+        if bound is not None and bound is not connection:
+            raise SeveralShards(f"this session already keeps a connection of {bound.shard}")
+        self._add_pin(reason)
+        self._transaction.bound = connection
+        self._borrowed.discard(connection)
+
+    def _add_pin(self, reason: str) -> None:
+        if reason not in self._pins:
+            self._pins.add(reason)
+            metrics.PINNED.labels(reason=reason).inc()
+
+    def unpin(self, reason: str) -> None:
+        if reason in self._pins:
+            self._pins.discard(reason)
+            metrics.PINNED.labels(reason=reason).dec()
+
+    def clear_pins(self) -> None:
+        for reason in self._pins:
+            metrics.PINNED.labels(reason=reason).dec()
+        self._pins.clear()
+
+    def _drop(self, connection: BackendConnection) -> None:
+        if connection.in_transaction or connection.busy or self._pins:
+            connection.abandon("client gone")
+        else:
+            self._services.topology.give_back(connection)
+
+    def _release_everything(self) -> None:
+        for held in (self._transaction.bound, self._kept):
+            if held is not None:
+                self._drop(held)
+        self._transaction.bound = self._kept = None
+
+    def _release_kept(self) -> None:
+        kept, self._kept = self._kept, None
+        if kept is not None:
+            self._services.topology.give_back(kept)
+
+    async def _refresh(self) -> Planner:
+        """Take over the table and the planner in force; shards are counted in that table."""
+        account = self.account
+        planner = await self._services.planners.ready(account.keyspace)
+        lanes = self._services.topology.lanes(account, self._variant_bits)
+        if planner.table is not lanes.table:
+            raise ShardUnavailable(f"the routing table of {account.keyspace} changes: repeat")
+        self._planner, self._lanes = planner, lanes
+        return planner
+
+    def _drop_borrowed(self) -> None:
+        """Nothing is left here when the executor gave back what it took."""
+        for connection in tuple(self._borrowed):
+            connection.abandon("not given back")
+        self._borrowed.clear()
+        self._outside.clear()
+
+    def _status(self) -> int:
+        status = c.STATUS_AUTOCOMMIT if self.autocommit else 0
+        return status | c.STATUS_IN_TRANS if self.in_transaction else status
+
+
+def _variables_of_login(charset: int) -> Variables:
+    """A client names its character set in the login packet; the backends start with theirs."""
+    known = charsets.by_id(charset) or charsets.UTF8MB4
+    if known == charsets.UTF8MB4:
+        return variables.NONE
+    name = b"'" + known.name.encode() + b"'"
+    return Variables.of(
+        {
+            "character_set_client": name,
+            "character_set_results": name,
+            "collation_connection": b"'" + known.collation.encode() + b"'",
+        }
+    )

@@ -1,0 +1,215 @@
+"""Prepared statements of a session: prepared where they are needed, passed on in binary."""
+
+from collections.abc import Sequence
+
+from mitosis_gate.backends.account import Account
+from mitosis_gate.errors import (
+    GateError,
+    MysqlError,
+    NotSupported,
+    PacketTooLarge,
+    TooManyStatements,
+    UnknownStatement,
+)
+from mitosis_gate.planner import plan as plans
+from mitosis_gate.planner.build import Planner
+from mitosis_gate.planner.plan import Flag, Plan
+from mitosis_gate.session.forwarding import FIRST, STATEMENT_PIN, Forwarding
+from mitosis_gate.session.services import Services
+from mitosis_gate.wire import packets, statements
+from mitosis_gate.wire.codec import Splitter, frame
+from mitosis_gate.wire.scanner import Expect
+
+NO_FLAGS = Flag.NONE
+NEEDS_TASK = Flag.COMMITS | Flag.PINS | Flag.LAST | Flag.VARIABLES | Flag.CLOCK
+NEEDS_EXECUTOR = Flag.COMMITS | Flag.CLOCK
+
+
+class Statement:
+    """A prepared statement of the client."""
+
+    __slots__ = ("key", "long_data", "number", "planned", "planner", "problem", "sql", "types")
+
+    def __init__(self, number: int, sql: bytes, planner: Planner, planned: plans.Prepared) -> None:
+        self.number = number
+        self.sql = sql
+        self.planner = planner
+        self.planned = planned
+        self.types: bytes | None = None
+        self.long_data: dict[int, bytes] = {}
+        self.problem: GateError | None = None
+        """What went wrong with long data, which has no answer of its own."""
+
+
+class Prepared(Forwarding):
+    __slots__ = ("_next_statement", "_splitter", "_statements")
+
+    def __init__(
+        self,
+        services: Services,
+        connection_id: int,
+        login: packets.Login,
+        accounts: Sequence[Account],
+        peer: str,
+    ) -> None:
+        super().__init__(services, connection_id, login, accounts, peer)
+        self._splitter = Splitter(services.settings.max_packet_bytes)
+        self._statements: dict[int, Statement] = {}
+        self._next_statement = 1
+
+    async def _carry_out_later(self, plan: Plan, sql: bytes, packet: bytes) -> None:
+        """Any plan of a text."""
+        raise NotImplementedError
+
+    async def _control_later(self, plan: plans.TransactionControl, sql: bytes) -> None:
+        raise NotImplementedError
+
+    def _prepare(self, payload: bytes) -> None:
+        self._start(self._prepare_later(payload[1:]))
+
+    async def _prepare_later(self, sql: bytes) -> None:
+        if len(self._statements) >= self._services.settings.max_statements:
+            raise TooManyStatements(
+                f"this connection has {len(self._statements)} prepared statements: close some"
+            )
+        planner = await self._refresh()
+        planned = planner.prepare(sql, self._variant)
+        if isinstance(planned.describe, plans.Refuse):
+            refusal = planned.describe
+            raise MysqlError(refusal.code, refusal.sqlstate, refusal.message)
+        self._release_kept()
+        shard = self.table.shards[self._choose(planned.describe)].name
+        elsewhere = self.in_transaction and self.bound_shard not in (None, shard)
+        outside = elsewhere or self._transaction.has_begun_nowhere
+        connection = await self.backend(shard, outside=outside)
+        try:
+            _, answer = await connection.prepare((sql, connection.applied), sql)
+        finally:
+            self.give_back(connection)
+        statement = Statement(self._next_statement, sql, planner, planned)
+        self._next_statement += 1
+        self._statements[statement.number] = statement
+        self._answered = True
+        self._put(answer[:5] + statement.number.to_bytes(4, "little") + answer[9:])
+
+    def _statement(self, payload: bytes) -> Statement:
+        number = int.from_bytes(payload[1:5], "little")
+        statement = self._statements.get(number)
+        if statement is None or len(payload) < 5:
+            raise UnknownStatement(f"Unknown prepared statement handler ({number}) given")
+        return statement
+
+    def _execute(self, payload: bytes) -> None:
+        statement = self._statement(payload)
+        if statement.problem is not None:
+            problem, statement.problem = statement.problem, None
+            raise problem
+        lanes = self._lanes
+        planner = self._services.planners.planner(self._home)
+        if lanes is None or not lanes.current or planner is None or planner is not self._planner:
+            self._start(self._execute_later(statement, payload))
+            return
+        sent, plan = self._planned(statement, payload, planner)
+        if type(plan) is plans.OneShard and not (
+            plan.flags is not NO_FLAGS and plan.flags & NEEDS_TASK
+        ):
+            at_once = not statement.long_data
+            if at_once and self._execute_at_once(statement, sent, plan.shard):
+                return
+        self._start(self._execute_planned(statement, sent, plan))
+
+    def _planned(
+        self, statement: Statement, payload: bytes, planner: Planner
+    ) -> tuple[statements.Execution, Plan]:
+        if statement.planner is not planner:
+            statement.planned = planner.prepare(statement.sql, self._variant)
+            statement.planner = planner
+        planned = statement.planned
+        sent = statements.execution(payload, planned.parameters, self._names, statement.types)
+        statement.types = sent.types
+        values: list[statements.Value] = []
+        if planned.needed:
+            values = statements.values(sent, planned.needed, self._names, statement.long_data)
+        return sent, planned.route(values)
+
+    def _execute_at_once(
+        self, statement: Statement, sent: statements.Execution, index: int
+    ) -> bool:
+        lane = self._lanes.lanes[index]  # type: ignore[union-attr]  # fresh, see _execute
+        if lane is None:
+            return False
+        self._release_kept()
+        candidate = self._transaction.bound or (lane.idle[-1] if lane.idle else None)
+        if candidate is None:
+            return False
+        here = candidate.statements.get((statement.sql, candidate.applied))
+        if here is None:
+            return False
+        packet = frame(sent.pack(here.number, with_types=here.types != sent.types), 0)
+        if not self._forward(index, packet, FIRST):
+            return False
+        here.types = sent.types
+        return True
+
+    async def _execute_later(self, statement: Statement, payload: bytes) -> None:
+        planner = await self._refresh()
+        sent, plan = self._planned(statement, payload, planner)
+        await self._execute_planned(statement, sent, plan)
+
+    async def _execute_planned(
+        self, statement: Statement, sent: statements.Execution, plan: Plan
+    ) -> None:
+        if isinstance(plan, plans.Refuse):
+            raise MysqlError(plan.code, plan.sqlstate, plan.message)
+        if isinstance(plan, plans.TransactionControl):
+            await self._control_later(plan, statement.sql)
+            return
+        if not isinstance(plan, plans.OneShard | plans.AnyShard) or plan.flags & NEEDS_EXECUTOR:
+            if sent.parameters == 0 and not isinstance(plan, plans.Scatter):
+                await self._carry_out_later(plan, statement.sql, b"")
+                return
+            raise NotSupported(
+                "a prepared statement that needs several shards: send it as text, "
+                "or name the sharding key"
+            )
+        index = plan.shard if isinstance(plan, plans.OneShard) else self._choose(plan)
+        shard = self.table.shards[index].name
+        if plan.flags & Flag.LAST:
+            connection = await self._connection_of_last(shard, statement.sql)
+        else:
+            self._release_kept()
+            connection = await self._connection(shard, plan.flags)
+        key = (statement.sql, connection.applied)
+        here = connection.statements.get(key)
+        if here is None:
+            here, _ = await connection.prepare(key, statement.sql)
+        for parameter, data in statement.long_data.items():
+            connection.send(frame(statements.pack_long_data(here.number, parameter, data), 0))
+        statement.long_data.clear()
+        here.types = sent.types
+        if plan.flags & Flag.PINS:
+            self._add_pin(STATEMENT_PIN)
+        packet = frame(sent.pack(here.number, with_types=True), 0)
+        self._hand_over(connection, packet, Expect.FIRST)
+
+    def _long_data(self, payload: bytes) -> None:
+        """Has no answer, not even an error: that comes with the execution."""
+        number, parameter, data = statements.long_data(payload)
+        statement = self._statements.get(number)
+        if statement is None:
+            return
+        held = statement.long_data.get(parameter, b"") + data
+        if sum(map(len, statement.long_data.values())) + len(data) > self._splitter.limit:
+            statement.problem = PacketTooLarge("the long data of a statement is too large")
+            statement.long_data.clear()
+        elif statement.problem is None:
+            statement.long_data[parameter] = held
+
+    def _close_statement(self, payload: bytes) -> None:
+        self._statements.pop(int.from_bytes(payload[1:5], "little"), None)
+
+    def _reset_statement(self, payload: bytes) -> None:
+        statement = self._statement(payload)
+        statement.long_data.clear()
+        statement.problem = None
+        self.send_ok()

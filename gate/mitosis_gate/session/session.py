@@ -1,0 +1,407 @@
+"""One client after its login: what its transport calls, its commands, and where they lead.
+
+The layers of a session, each a class in a module of its own: `answers` (writing to the client),
+`lending` (variables and connections), `forwarding` (statements out, answers back), `prepared`, and
+here the commands. `mitosis_gate.transaction` keeps the transaction.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+from mitosis_gate import metrics
+from mitosis_gate.backends.account import Account
+from mitosis_gate.backends.pool import Lane
+from mitosis_gate.errors import (
+    AccessDeniedToDatabase,
+    GateError,
+    MalformedPacket,
+    MysqlError,
+    NoDatabase,
+    NotSupported,
+    ProtocolViolation,
+    ShuttingDown,
+    UnknownCommand,
+    UnknownDatabase,
+)
+from mitosis_gate.planner import plan as plans
+from mitosis_gate.planner.plan import Plan
+from mitosis_gate.session.forwarding import FIRST
+from mitosis_gate.session.prepared import NEEDS_EXECUTOR, NEEDS_TASK, NO_FLAGS, Prepared
+from mitosis_gate.session.services import Services, Sessions
+from mitosis_gate.transaction import AtOnce
+from mitosis_gate.wire import charsets, packets, statements
+from mitosis_gate.wire import constants as c
+from mitosis_gate.wire.codec import frame
+from mitosis_gate.wire.scanner import Expect
+
+log = logging.getLogger(__name__)
+
+READ_AHEAD_BYTES = 64 << 10
+"""What a client may send while its statement runs, before it is no longer read."""
+_NAMES_TABLES = (plans.OneShard, plans.Scatter, plans.EveryShard, plans.Ddl, plans.UnknownTable)
+
+
+class Session(Prepared):
+    """Put in place of the login protocol once the client is known."""
+
+    __slots__ = ("_is_reading", "_sessions", "attributes", "seen_at")
+
+    def __init__(
+        self,
+        services: Services,
+        sessions: Sessions,
+        connection_id: int,
+        login: packets.Login,
+        accounts: Sequence[Account],
+        peer: str,
+    ) -> None:
+        """`accounts`: those that the password of the login opens, by keyspace."""
+        super().__init__(services, connection_id, login, accounts, peer)
+        self._sessions = sessions
+        self.attributes = login.attributes
+        self._is_reading = True
+        self.seen_at = time.monotonic()
+
+    # what the transport calls
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport  # type: ignore[assignment]
+
+    def adopt(self, transport: asyncio.Transport) -> None:
+        """Take over the transport of the login."""
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        if self._active is None and self._task is None and not self._has_input:
+            size = len(data)
+            if (
+                size > 4
+                and data[3] == 0
+                and size == (data[0] | data[1] << 8 | data[2] << 16) + 4
+                and size <= self._splitter.limit
+            ):
+                if data[4] == c.COM_QUERY:
+                    if not self._names:
+                        self._query(data[5:], data)
+                        return
+                    if data[5:7] == b"\0\1":
+                        self._query(data[7:], data)
+                        return
+                self._command(data[4:])
+                return
+        self._has_input = True
+        self._splitter.feed(data)
+        if self._active is None and self._task is None:
+            self._next_commands()
+        elif self._is_reading and self._splitter.buffered > READ_AHEAD_BYTES:
+            self._is_reading = False
+            self._transport.pause_reading()  # type: ignore[union-attr]
+
+    def eof_received(self) -> bool:
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The client is gone: what it left open is rolled back, what runs for it is ended."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._task is not None:
+            self._task.cancel()
+        active, self._active = self._active, None
+        if active is not None:
+            active.abandon("client gone")
+        for held in (self._transaction.bound, self._kept):
+            if held is not None and held is not active:
+                self._drop(held)
+        self._transaction.bound = self._kept = None
+        self.clear_pins()
+        if self._drained is not None and not self._drained.done():
+            self._drained.cancel()
+        self._sessions.ended(self)
+
+    def pause_writing(self) -> None:
+        self.write_blocked_at = time.monotonic()
+        if self._active is not None:
+            self._active.pause()
+        if self._drained is None:
+            self._drained = asyncio.get_running_loop().create_future()
+
+    def resume_writing(self) -> None:
+        self.write_blocked_at = 0.0
+        if self._active is not None:
+            self._active.resume()
+        drained, self._drained = self._drained, None
+        if drained is not None and not drained.done():
+            drained.set_result(None)
+
+    # commands
+
+    def _next_commands(self) -> None:
+        """Carry out what has come, one command after the other."""
+        while self._active is None and self._task is None and not self._closed:
+            try:
+                payload = self._splitter.next()
+            except ProtocolViolation as exc:
+                self._violation(exc)
+                return
+            if payload is None:
+                break
+            self._splitter.begin_command()
+            if not payload:
+                self._violation(MalformedPacket("an empty packet is no command"))
+                return
+            self._command(payload)
+        self._has_input = self._splitter.buffered > 0
+        if not self._is_reading and self._active is None and self._task is None:
+            self._is_reading = True
+            if self._transport is not None and not self._closed:
+                self._transport.resume_reading()
+
+    def _command(self, payload: bytes) -> None:
+        self._sequence = 1
+        kind = payload[0]
+        try:
+            if kind == c.COM_QUERY:
+                sql = statements.query_text(payload) if self._names else payload[1:]
+                self._query(sql, frame(payload, 0))
+                return
+            handler = _HANDLERS.get(kind)
+            if handler is None:
+                raise UnknownCommand(f"the gate does not serve command {kind} of the protocol")
+            handler(self, payload)
+        except ProtocolViolation as exc:
+            self._violation(exc)
+        except GateError as exc:
+            self.send_error(exc)
+
+    def _violation(self, problem: ProtocolViolation) -> None:
+        log.info("closing %s@%s: %s", self.user, self.peer, problem.text)
+        metrics.PROTOCOL_VIOLATIONS.labels(kind=type(problem).__name__).inc()
+        self.send_error(problem)
+        self._close()
+
+    def _quit(self, payload: bytes) -> None:
+        self._close()
+
+    def _ping(self, payload: bytes) -> None:
+        self.send_ok()
+
+    def _init_db(self, payload: bytes) -> None:
+        self.use(payload[1:].decode(errors="replace"))
+        self.send_ok()
+
+    def _statistics(self, payload: bytes) -> None:
+        uptime, clients = self._sessions.uptime_and_clients()
+        self._write(f"Uptime: {uptime}  Threads: {clients}".encode())
+
+    def _process_kill(self, payload: bytes) -> None:
+        self._sessions.kill(int.from_bytes(payload[1:5], "little"), False, self.user)
+        self.send_ok()
+
+    def _set_option(self, payload: bytes) -> None:
+        option = int.from_bytes(payload[1:3], "little")
+        if option == 0:
+            self.capabilities |= c.CLIENT_MULTI_STATEMENTS
+        elif option == 1:
+            self.capabilities &= ~c.CLIENT_MULTI_STATEMENTS
+        else:
+            raise UnknownCommand(f"COM_SET_OPTION knows no option {option}")
+        if self.capabilities & c.CLIENT_DEPRECATE_EOF:
+            self.send_ok()
+        else:
+            self._write(packets.eof(self._status()))
+            self._answered = True
+
+    def _field_list(self, payload: bytes) -> None:
+        self._start(self._any_forward(frame(payload, 0), Expect.FIELDS))
+
+    def _reset(self, payload: bytes) -> None:
+        self._release_everything()
+        self.clear_pins()
+        self._statements.clear()
+        self._transaction.forget()
+        self.last_insert_id = 0
+        self._set_variables(self._login_variables)
+        self.send_ok()
+
+    # statements as text
+
+    def _query(self, sql: bytes, packet: bytes) -> None:
+        lanes = self._lanes
+        planner = self._services.planners.planner(self._home)
+        if lanes is None or not lanes.current or planner is None or planner is not self._planner:
+            self._start(self._query_later(sql, packet))
+            return
+        plan = planner.route(sql, self._variant)
+        if not self.current:
+            self._start(self._query_later(sql, packet))
+            return
+        if type(plan) is plans.OneShard:
+            flags = plan.flags
+            if flags is NO_FLAGS or not flags & NEEDS_TASK:
+                if not self._forward(plan.shard, packet, FIRST):
+                    self._start(self._forward_later(plan, packet))
+                return
+        self._carry_out(plan, sql, packet)
+
+    async def _query_later(self, sql: bytes, packet: bytes) -> None:
+        """As `_query`, but the planner must be waited for."""
+        planner = await self._refresh()
+        await self._carry_out_later(self._checked(planner.route(sql, self._variant)), sql, packet)
+
+    def _checked(self, plan: Plan) -> Plan:
+        """A user of several keyspaces must choose one before it can name tables."""
+        if not self.current and len(self._accounts) > 1 and isinstance(plan, _NAMES_TABLES):
+            raise NoDatabase("No database selected")
+        return plan
+
+    def _carry_out(self, plan: Plan, sql: bytes, packet: bytes) -> None:
+        self._sequence = 1
+        if type(plan) is plans.AnyShard and not plan.flags & NEEDS_TASK:
+            if self._forward(self._choose(plan), packet, FIRST):
+                return
+        elif type(plan) is plans.TransactionControl and self._control(plan, sql, packet):
+            return
+        elif type(plan) is plans.Refuse:
+            self.send_error(MysqlError(plan.code, plan.sqlstate, plan.message))
+            return
+        self._start(self._carry_out_later(plan, sql, packet))
+
+    async def _carry_out_later(self, plan: Plan, sql: bytes, packet: bytes) -> None:
+        if isinstance(plan, plans.OneShard | plans.AnyShard):
+            if plan.flags & NEEDS_EXECUTOR:
+                self._release_kept()
+                await self._services.execute(plan, sql, self)
+            else:
+                await self._forward_later(plan, packet, sql)
+        elif isinstance(plan, plans.TransactionControl):
+            await self._control_later(plan, sql)
+        elif isinstance(plan, plans.Use):
+            self.use(plan.database)
+            self.send_ok()
+        elif isinstance(plan, plans.Refuse):
+            raise MysqlError(plan.code, plan.sqlstate, plan.message)
+        elif isinstance(plan, plans.Empty):
+            if not plan.has_comment:
+                raise MysqlError(1065, "42000", "Query was empty")
+            self.send_ok()
+        elif isinstance(plan, plans.Kill):
+            self._sessions.kill(plan.connection, plan.query_only, self.user)
+            self.send_ok()
+        elif isinstance(plan, plans.ConnectionId):
+            self._send_connection_id(plan.column)
+        elif isinstance(plan, plans.Batch):
+            raise NotSupported("several statements in one text: send them one by one")
+        else:
+            self._release_kept()
+            await self._services.execute(plan, sql, self)
+
+    def _send_connection_id(self, name: str) -> None:
+        column = packets.Column(
+            name, c.TYPE_LONGLONG, charsets.BINARY_ID, 21, c.FLAG_NOT_NULL | c.FLAG_UNSIGNED
+        )
+        self.send_result([column.pack()], [packets.text_row([b"%d" % self.connection_id])])
+
+    def _control(self, plan: plans.TransactionControl, sql: bytes, packet: bytes) -> bool:
+        """The cases that need no waiting; say whether it was one."""
+        outcome = self._transaction.control(plan, sql)
+        if outcome is AtOnce.SEND:
+            assert self._transaction.bound is not None
+            self._send(self._transaction.bound, packet, FIRST)
+        elif outcome is AtOnce.DONE:
+            self._release_kept()
+            self.send_ok()
+        return outcome is not AtOnce.LATER
+
+    async def _control_later(self, plan: plans.TransactionControl, sql: bytes) -> None:
+        await self._transaction.carry_out(plan, sql)
+        if plan.release:
+            self._ends_after = "RELEASE"
+
+    def use(self, keyspace: str) -> None:
+        if keyspace == self.current:
+            return
+        if not self._services.topology.knows(keyspace):
+            raise UnknownDatabase(f"Unknown database '{keyspace}'")
+        if keyspace not in self._accounts:
+            raise AccessDeniedToDatabase(
+                f"Access denied for user '{self.user}' to database '{keyspace}'"
+            )
+        if keyspace != self._home:
+            if self.in_transaction or self._pins:
+                raise NotSupported(
+                    "another keyspace inside a transaction: COMMIT or ROLLBACK before USE"
+                )
+            self._release_everything()
+            self._lanes = self._planner = self._last = None
+            self._statements.clear()
+        self._home = self.current = keyspace
+
+    def kill(self, connection_id: int, query_only: bool) -> None:
+        self._sessions.kill(connection_id, query_only, self.user)
+
+    # what the server does to sessions
+
+    def tick(self, now: float) -> None:
+        """Every second or so: end what has waited for too long."""
+        if self._kept is not None and self._active is None and self._task is None:
+            self._release_kept()
+        settings = self._services.settings
+        if self.write_blocked_at and now - self.write_blocked_at > settings.slow_client_seconds:
+            log.info("closing %s@%s: it leaves its result unread", self.user, self.peer)
+            if self._transport is not None:
+                self._transport.abort()
+        count, self.forwarded_statements = self.forwarded_statements, 0
+        if count:
+            metrics.STATEMENTS.labels(plan="forwarded").inc(count)
+            self.seen_at = now
+        elif self._active is not None or self._task is not None:
+            self.seen_at = now
+        elif now - self.seen_at > settings.idle_seconds:
+            log.info("closing %s@%s: silent for %g s", self.user, self.peer, settings.idle_seconds)
+            self._close()
+
+    def kill_query(self) -> None:
+        """KILL QUERY of another session: end what runs, keep the session."""
+        if self._task is not None:
+            self._task.cancel()
+        elif self._active is not None and isinstance(self._active.owner, Lane):
+            self._active.owner.pool.kill(self._active, query_only=True)
+
+    def kill_connection(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
+
+    def drain(self) -> None:
+        """The gate stops: end now, or as soon as the open transaction is over."""
+        self._ends_after = self._ends_after or ShuttingDown("Server shutdown in progress")
+        self._end_if_free()
+
+    def _end_if_free(self) -> None:
+        if self._active is not None or self._task is not None or self._closed:
+            return
+        if not isinstance(self._ends_after, GateError):
+            self._close()
+        elif not self.in_transaction:
+            self._sequence = 0
+            self._write(packets.error_packet(self._ends_after))
+            self._close()
+
+
+_HANDLERS: Mapping[int, Callable[[Session, bytes], None]] = {
+    c.COM_QUIT: Session._quit,
+    c.COM_INIT_DB: Session._init_db,
+    c.COM_PING: Session._ping,
+    c.COM_STATISTICS: Session._statistics,
+    c.COM_FIELD_LIST: Session._field_list,
+    c.COM_PROCESS_KILL: Session._process_kill,
+    c.COM_SET_OPTION: Session._set_option,
+    c.COM_RESET_CONNECTION: Session._reset,
+    c.COM_STMT_PREPARE: Session._prepare,
+    c.COM_STMT_EXECUTE: Session._execute,
+    c.COM_STMT_SEND_LONG_DATA: Session._long_data,
+    c.COM_STMT_CLOSE: Session._close_statement,
+    c.COM_STMT_RESET: Session._reset_statement,
+}
