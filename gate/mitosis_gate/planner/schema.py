@@ -19,6 +19,8 @@ class Column:
     """Whether `'a' = 'a '` under the collation (PAD_ATTRIBUTE of information_schema.COLLATIONS)."""
     nullable: bool = False
     auto_increment: bool = False
+    declared: str = ""
+    """COLUMN_TYPE as it stands there: the case of ENUM and SET members matters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,7 @@ def from_rows(rows: Iterable[tuple[bytes | str | int | None, ...]], version: int
     for row in rows:
         table, name, kind, collation, pad, nullable, auto, view = (_text(value) for value in row)
         columns.setdefault(table, []).append(
-            Column(name, kind.lower(), collation, pad == "1", nullable == "1", auto == "1")
+            Column(name, kind.lower(), collation, pad == "1", nullable == "1", auto == "1", kind)
         )
         if view == "1":
             views.add(table)
