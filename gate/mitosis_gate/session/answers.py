@@ -8,7 +8,7 @@ from mitosis_gate.errors import GateError, MysqlError, ResultTooSlow
 from mitosis_gate.session.services import Services
 from mitosis_gate.wire import constants as c
 from mitosis_gate.wire import packets
-from mitosis_gate.wire.codec import frame, packets_of
+from mitosis_gate.wire.codec import frame, frames, packets_of
 from mitosis_gate.wire.packets import Ok
 
 
@@ -75,13 +75,8 @@ class Answers(asyncio.Protocol):
         self._write_all(packets.result_head(columns, self._status(), self._ends_with_ok()))
 
     def _write_all(self, payloads: Iterable[bytes]) -> None:
-        parts = []
-        sequence = self._sequence
-        for payload in payloads:
-            parts.append(frame(payload, sequence))
-            sequence += packets_of(payload)
-        self._sequence = sequence
-        self._put(b"".join(parts))
+        data, self._sequence = frames(tuple(payloads), self._sequence)
+        self._put(data)
 
     async def send_rows(self, rows: Sequence[bytes]) -> None:
         self._write_all(rows)

@@ -1,5 +1,7 @@
 """Length-encoded values and the cutting of a byte stream into packets."""
 
+from collections.abc import Sequence
+
 from mitosis_gate.errors import MalformedPacket, PacketsOutOfOrder, PacketTooLarge
 from mitosis_gate.wire.constants import MAX_PAYLOAD
 
@@ -71,6 +73,49 @@ def frame(payload: bytes, sequence: int) -> bytes:
         parts.append(part)  # type: ignore[arg-type]  # join takes any buffer
         sequence += 1
     return b"".join(parts)
+
+
+_SEQUENCES = tuple(bytes((n & 0xFF,)) for n in range(4096 + 256))
+"""Each sequence number as a byte, so often that a slice gives those of many packets in a row."""
+_FRAMED_AT_ONCE = 4096
+
+
+class _Lengths(dict[int, bytes]):
+    """First three bytes of the header for a payload of that length, made when first needed."""
+
+    def __missing__(self, size: int) -> bytes:
+        made = size.to_bytes(3, "little")
+        if size < 1 << 16:
+            self[size] = made
+        return made
+
+
+_LENGTHS = _Lengths()
+
+
+def frames(payloads: Sequence[bytes], sequence: int) -> tuple[bytes, int]:
+    """As `frame` of each; return the bytes, and the sequence number that comes next.
+
+    No step of it is a loop in Python: rows of results go out through here by the million.
+    """
+    framed = []
+    for start in range(0, len(payloads), _FRAMED_AT_ONCE):
+        part = payloads[start : start + _FRAMED_AT_ONCE]
+        count = len(part)
+        lengths = list(map(len, part))
+        if max(lengths) >= MAX_PAYLOAD:
+            for payload in part:
+                framed.append(frame(payload, sequence))
+                sequence += packets_of(payload)
+            continue
+        first = sequence & 0xFF
+        pieces = [b""] * (3 * count)
+        pieces[::3] = map(_LENGTHS.__getitem__, lengths)
+        pieces[1::3] = _SEQUENCES[first : first + count]
+        pieces[2::3] = part
+        framed.append(b"".join(pieces))
+        sequence += count
+    return (framed[0] if len(framed) == 1 else b"".join(framed)), sequence & 0xFF
 
 
 def packets_of(payload: bytes) -> int:
