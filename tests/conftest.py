@@ -1,6 +1,9 @@
 """Which kinds of tests run: plain ones always, the others when asked for."""
 
+from pathlib import Path
+
 import pytest
+from stories import go_story
 
 KINDS = {
     "mysql": ("--with-mysql", "also run the tests that need a real mysqld"),
@@ -20,3 +23,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if deselected:
         config.hook.pytest_deselected(items=deselected)
         items[:] = [i for i in items if i not in set(deselected)]
+
+
+@pytest.fixture(scope="session")
+def go_program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The story in Go, compiled."""
+    return go_story.build(tmp_path_factory.mktemp("go"))
