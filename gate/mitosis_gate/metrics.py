@@ -69,7 +69,7 @@ BACKENDS_CLOSED = _counter(
 # holding
 HELD = _gauge("held_statements", "Statements that wait for a shard to take them")
 HELD_TOTAL = _counter(
-    "held_statements_total",
+    "holds_total",
     "Statements that waited for a shard: passed, expired, or turned away (event, full, pause)",
     "outcome",
 )
