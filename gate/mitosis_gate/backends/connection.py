@@ -7,15 +7,22 @@ them. In doubt about the state of the connection it is closed, never given to so
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import Awaitable
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
 from mitosis_gate import metrics
 from mitosis_gate.backends import variables
 from mitosis_gate.backends.account import Account
+from mitosis_gate.backends.streams import ResultStream
 from mitosis_gate.backends.variables import Variables
-from mitosis_gate.errors import BackendLost, BackendUnreachable, GateError, MysqlError
+from mitosis_gate.errors import (
+    BackendLost,
+    BackendUnreachable,
+    GateError,
+    MysqlError,
+    ShardUnavailable,
+)
 from mitosis_gate.wire import constants as c
 from mitosis_gate.wire import packets
 from mitosis_gate.wire.auth import ClientLogin
@@ -48,9 +55,10 @@ _WHO = b"SELECT @@server_uuid"
 _BUFFER_LIMIT = 64 << 20
 _MOST_STATEMENTS = 64
 """Prepared statements that are kept on one connection."""
-_STREAM_HIGH_BYTES = 1 << 20
 _STATE = c.STATUS_IN_TRANS | c.STATUS_AUTOCOMMIT
 _ROLLED_BACK = frozenset({1206, 1213})
+_GOING_AWAY = frozenset({1053, 3032})
+"""Server shutdown in progress, offline mode: as good as no server."""
 Answer = TypeVar("Answer")
 
 
@@ -65,6 +73,12 @@ class Target:
     port: int
     server_uuid: str
     tls: ssl.SSLContext | None
+    role: str = "primary"
+
+    @property
+    def title(self) -> str:
+        """For errors: which instance it is, and of what."""
+        return f"{self.instance}, {self.role} of shard {self.shard},"
 
 
 @dataclass(frozen=True)
@@ -109,6 +123,9 @@ class Owner(Protocol):
 
     def kill(self, connection: "BackendConnection") -> None: ...
 
+    def interrupt(self, connection: "BackendConnection") -> Awaitable[None]:
+        """End the statement that runs there, if one does; done when the server has done it."""
+
 
 class BackendConnection(asyncio.Protocol):
     """Made by `connect`. One command at a time: `start` (or `query`, `stream`), then its end."""
@@ -119,11 +136,13 @@ class BackendConnection(asyncio.Protocol):
         "_login_splitter",
         "_prefix",
         "_sink",
+        "_streamed",
         "_transport",
         "account",
         "alive",
         "applied",
         "autocommit",
+        "draining",
         "idle_since",
         "in_transaction",
         "is_foreign",
@@ -137,6 +156,7 @@ class BackendConnection(asyncio.Protocol):
         "target",
         "thread_id",
         "variant",
+        "why_ended",
     )
 
     def __init__(self, target: Target, account: Account, variant: int) -> None:
@@ -146,6 +166,10 @@ class BackendConnection(asyncio.Protocol):
         self.alive = False
         self.obsolete = False
         """Its instance is no longer the primary of this epoch: to be closed after use."""
+        self.draining = False
+        """Its shard is moving: an open transaction may end here, and nothing else may begin."""
+        self.why_ended = ""
+        """Why the gate closed it in the middle of something; empty when it did not."""
         self.applied: Variables = variables.NONE
         self.in_transaction = False
         self.autocommit = True
@@ -161,6 +185,8 @@ class BackendConnection(asyncio.Protocol):
         self.server_version = ""
         self.statements: dict[object, PreparedHere] = {}
         """Statements prepared here, by what sessions know them by; the oldest first."""
+        self._streamed: tuple[object, int] | None = None
+        """The statement that was prepared last for `begin_binary_stream`, and its number here."""
         self.scanner = Scanner(keeps_eof=not variant & c.CLIENT_DEPRECATE_EOF)
         self._prefix = b"\x03\x00\x01" if variant & c.CLIENT_QUERY_ATTRIBUTES else b"\x03"
         self._transport: asyncio.Transport | None = None
@@ -263,7 +289,7 @@ class BackendConnection(asyncio.Protocol):
         target = self.target
         return BackendUnreachable(
             f"cannot use {target.instance} ({target.host}:{target.port}), "
-            f"primary of shard {target.shard}: {why}"
+            f"{target.role} of shard {target.shard}: {why}"
         )
 
     # use
@@ -287,7 +313,7 @@ class BackendConnection(asyncio.Protocol):
 
     async def query(self, sql: bytes, limit_bytes: int = _BUFFER_LIMIT) -> Result:
         """Run a statement and keep its whole answer; raises MysqlError and BackendLost."""
-        self._must_be_free()
+        self._must_be_free(sql)
         buffer = _Buffer(self, limit_bytes)
         self.start_query(buffer, sql, strips=False)
         return await self._finished(buffer.result)
@@ -296,28 +322,78 @@ class BackendConnection(asyncio.Protocol):
         """Prepare a statement, remember it under `key`, and return also the server's answer."""
         self._must_be_free()
         while len(self.statements) >= _MOST_STATEMENTS:
-            oldest = self.statements.pop(next(iter(self.statements)))
-            self.send(frame(b"\x19" + oldest.number.to_bytes(4, "little"), 0))
-        collector = _Collector()
-        packet = frame(bytes((c.COM_STMT_PREPARE,)) + sql, 0)
-        self.start(collector, packet, Expect.PREPARED, False)
-        answer = await self._finished(collector.answer)
+            self._close_statement(self.statements.pop(next(iter(self.statements))).number)
+        answer = await self._prepared(sql)
         assert self.scanner.prepared is not None
         here = self.statements[key] = PreparedHere(self.scanner.prepared.statement_id)
         return here, answer
 
-    async def stream(self, sql: bytes) -> "ResultStream":
-        """Run a statement; returns when its columns, or the OK of one without rows, are there."""
+    async def _prepared(self, sql: bytes) -> bytes:
         self._must_be_free()
-        stream = ResultStream(self)
-        self.start_query(stream, sql, strips=False)
-        await self._finished(stream.started)
+        collector = _Collector()
+        packet = frame(bytes((c.COM_STMT_PREPARE,)) + sql, 0)
+        self.start(collector, packet, Expect.PREPARED, False)
+        return await self._finished(collector.answer)
+
+    def _close_statement(self, number: int) -> None:
+        self.send(frame(bytes((c.COM_STMT_CLOSE,)) + number.to_bytes(4, "little"), 0))
+
+    async def stream(self, sql: bytes, binary: bool = False) -> ResultStream:
+        """Run a statement; returns when its columns, or the OK of one without rows, are there.
+
+        `binary`: its rows come in the format of prepared statements.
+        """
+        stream = await self.begin_binary_stream(sql) if binary else self.begin_stream(sql)
+        try:
+            await stream.start()
+        except asyncio.CancelledError:
+            stream.abandon()
+            raise
         return stream
 
-    def _must_be_free(self) -> None:
+    def begin_stream(self, sql: bytes) -> ResultStream:
+        """As `stream`, but wait for nothing: the caller does, with `ResultStream.start`."""
+        self._must_be_free(sql)
+        stream = ResultStream(self)
+        self.start_query(stream, sql, strips=False)
+        return stream
+
+    async def begin_binary_stream(self, sql: bytes) -> ResultStream:
+        """As `begin_stream`, by way of a statement that is prepared here.
+
+        Only the last one is kept: the text of an execution over several shards has its values in
+        it, and is rarely sent again.
+        """
+        key = (sql, self.applied)
+        if self._streamed is None or self._streamed[0] != key:
+            if self._streamed is not None:
+                self._close_statement(self._streamed[1])
+                self._streamed = None
+            await self._prepared(sql)
+            assert self.scanner.prepared is not None
+            self._streamed = key, self.scanner.prepared.statement_id
+        self._must_be_free(sql)
+        stream = ResultStream(self)
+        number = self._streamed[1].to_bytes(4, "little")
+        packet = frame(bytes((c.COM_STMT_EXECUTE,)) + number + b"\0\1\0\0\0", 0)
+        self.start(stream, packet, Expect.FIRST, strips=False)
+        return stream
+
+    def _must_be_free(self, sql: bytes = b"") -> None:
         if not self.alive:
             raise BackendLost(self._lost_text())
+        self.may_begin(sql)
         assert self._sink is None, f"{self} runs another statement"
+
+    def may_begin(self, sql: bytes = b"") -> None:
+        """Raise ShardUnavailable when a statement may not begin here any more.
+
+        What finishes a prepared transaction may: it began long before.
+        """
+        if self.draining and not self.in_transaction and not sql.startswith(b"XA "):
+            raise ShardUnavailable(
+                f"shard {self.shard} has just begun to move and nothing was sent: repeat"
+            )
 
     async def _finished(self, future: "asyncio.Future[Answer]") -> Answer:
         try:
@@ -331,6 +407,15 @@ class BackendConnection(asyncio.Protocol):
         if self.owner is not None and self._sink is not None and self.alive:
             self.owner.kill(self)
         self.close(reason)
+
+    def end(self, why: str) -> None:
+        """Close it in the middle of a transaction, which the server rolls back.
+
+        An answer that is on its way is not waited for: what its statement did is unknown, and
+        nobody must be told otherwise.
+        """
+        self.why_ended = why
+        self.abandon("ended")
 
     def pause(self) -> None:
         if self._transport is not None and self.alive:
@@ -414,10 +499,10 @@ class BackendConnection(asyncio.Protocol):
             self.owner.lost(self)
 
     def _lost_text(self) -> str:
+        why = self.why_ended or self._closing_reason
         return (
-            f"the connection to {self.target.instance}, primary of shard {self.target.shard}, "
-            f"broke while the statement ran{': ' if self._closing_reason else ''}"
-            f"{self._closing_reason}; what it did there is unknown"
+            f"the connection to {self.target.title} broke while the statement ran"
+            f"{': ' if why else ''}{why}; what it did there is unknown"
         )
 
     def _fail(self, problem: GateError) -> None:
@@ -438,7 +523,9 @@ async def connect(
             await loop.create_connection(lambda: connection, target.host, target.port)
             await connection.enter()
         outcome = "accepted"
-    except MysqlError:
+    except MysqlError as exc:
+        if exc.number in _GOING_AWAY:
+            raise connection._unreachable(exc.text) from exc
         outcome = "refused"
         raise
     except TimeoutError as exc:
@@ -525,120 +612,3 @@ def _cut(data: bytes, keeps_eof: bool) -> tuple[tuple[bytes, ...], tuple[bytes, 
         payloads.append(payload)
     rows_at = count + 1 if keeps_eof else count
     return tuple(payloads[:count]), tuple(payloads[rows_at:-1])
-
-
-class ResultStream:
-    """An answer that is pulled; the backend is held up while nobody pulls.
-
-    `columns` is empty for a statement without rows, whose `ok` is then there at once. Otherwise
-    iterate to the end, or call `abandon`.
-    """
-
-    def __init__(self, connection: BackendConnection) -> None:
-        self.started: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.columns: list[bytes] = []
-        self.ok = Ok()
-        self._connection = connection
-        self._splitter = Splitter(MAX_PACKET)
-        self._splitter.sequence = 1
-        self._column_count = -1
-        self._eof_due = False
-        self._rows: list[bytes] = []
-        self._rows_bytes = 0
-        self._is_paused = False
-        self._is_over = False
-        self._problem: GateError | None = None
-        self._wakes: asyncio.Future[None] | None = None
-
-    def __aiter__(self) -> AsyncIterator[list[bytes]]:
-        return self._batches()
-
-    async def _batches(self) -> AsyncIterator[list[bytes]]:
-        while True:
-            if self._rows:
-                rows, self._rows, self._rows_bytes = self._rows, [], 0
-                yield rows
-            elif self._is_over:
-                if self._problem is not None:
-                    raise self._problem
-                return
-            else:
-                await self._more()
-
-    async def _more(self) -> None:
-        if self._is_paused:
-            self._is_paused = False
-            self._connection.resume()
-        self._wakes = asyncio.get_running_loop().create_future()
-        try:
-            await self._wakes
-        except asyncio.CancelledError:
-            self.abandon()
-            raise
-        finally:
-            self._wakes = None
-
-    def abandon(self) -> None:
-        """Stop early: nobody wants the rest, so that the connection is dropped."""
-        if not self._is_over:
-            self._is_over = True
-            self._connection.abandon("answer not wanted")
-
-    def answer_part(self, data: bytes) -> None:
-        self._splitter.feed(data)
-        while (payload := self._splitter.next()) is not None:
-            self._take(payload)
-        if self._rows_bytes > _STREAM_HIGH_BYTES and not self._is_paused:
-            self._is_paused = True
-            self._connection.pause()
-        self._wake()
-
-    def _take(self, payload: bytes) -> None:
-        if self._column_count < 0:
-            self._column_count = read_lenenc(payload, 0)[0]
-            self._eof_due = self._connection.scanner.keeps_eof
-        elif len(self.columns) < self._column_count:
-            self.columns.append(payload)
-        elif self._eof_due:
-            self._eof_due = False
-        else:
-            self._rows.append(payload)
-            self._rows_bytes += len(payload) + 64  # what a Python object costs besides
-            return
-        if len(self.columns) == self._column_count and not self._eof_due:
-            self._begin(None)
-
-    def answer_end(self, connection: BackendConnection, data: bytes) -> None:
-        scanner = connection.scanner
-        self._splitter.feed(data)
-        payloads = []
-        while (payload := self._splitter.next()) is not None:
-            payloads.append(payload)
-        for payload in payloads[:-1]:
-            self._take(payload)
-        if self._is_paused:
-            self._is_paused = False
-            connection.resume()
-        self._finish(scanner.ok, scanner.error)
-
-    def answer_lost(self, connection: BackendConnection, problem: GateError) -> None:
-        self._finish(Ok(), problem)
-
-    def _finish(self, ok: Ok, problem: GateError | None) -> None:
-        self.ok = ok
-        self._problem = problem
-        self._is_over = True
-        self._begin(problem)
-        self._wake()
-
-    def _begin(self, problem: GateError | None) -> None:
-        if self.started.done():
-            return
-        if problem is None:
-            self.started.set_result(None)
-        else:
-            self.started.set_exception(problem)
-
-    def _wake(self) -> None:
-        if self._wakes is not None and not self._wakes.done():
-            self._wakes.set_result(None)

@@ -20,9 +20,8 @@ from contextlib import suppress
 from enum import IntEnum
 
 from mitosis_gate import metrics
-from mitosis_gate.errors import ShardUnavailable
+from mitosis_gate.errors import BackendUnreachable, ShardUnavailable, Unavailable
 from mitosis_gate.settings import Settings
-
 
 _TRY_SECONDS = 1.0
 """How often a server that does not answer is tried when nobody may wait for it any more."""
@@ -52,6 +51,8 @@ class Queue:
         self._ended: float | None = None
         self._held_any = False
         self._tried_at = -_TRY_SECONDS
+        self.why = ""
+        """What the server has shown, for the error."""
 
     @property
     def waiting(self) -> int:
@@ -61,12 +62,13 @@ class Queue:
     def is_on(self) -> bool:
         return self._began is not None
 
-    def begin(self, trouble: Trouble = Trouble.NONE) -> None:
-        """The event begins, if it has not; a worse trouble takes the place of a lesser one."""
+    def begin(self, trouble: Trouble = Trouble.NONE, why: str = "") -> None:
+        """The event begins, if it has not."""
         if self._began is None:
             self._began = self._clock()
             self._held_any = False
-        self.trouble = max(self.trouble, trouble)
+        if trouble:
+            self.trouble, self.why = trouble, why
 
     def end(self) -> None:
         """The shard takes statements: all who wait go on, the first one first."""
@@ -83,7 +85,7 @@ class Queue:
             place.wake()
 
     def enter(self, why: str) -> "Place":
-        """Take a place; raises ShardUnavailable when there is none for this statement."""
+        """Take a place; raises Unavailable when there is none for this statement."""
         self.begin()
         now = self._clock()
         settings = self._settings
@@ -122,23 +124,27 @@ class Queue:
             "(--hold-event-seconds)"
         )
 
-    def _refused(self, why: str, limit: str, waited: float, outcome: str) -> ShardUnavailable:
+    def _refused(self, why: str, limit: str, waited: float, outcome: str) -> Unavailable:
         metrics.HELD_TOTAL.labels(outcome=outcome).inc()
-        return ShardUnavailable(
+        is_away = self.trouble is Trouble.UNREACHABLE
+        kind = BackendUnreachable if is_away else ShardUnavailable
+        return kind(
             f"shard {self.shard} takes no statements: {why}; waited {waited * 1000:.0f} ms, "
             f"{limit}; {len(self._places)} others wait; repeat later"
         )
 
-    def expired(self, place: "Place", why: str) -> ShardUnavailable:
+    def expired(self, place: "Place", why: str) -> Unavailable:
         now = self._clock()
         if self._left(now) <= 0:
             return self._refused(why, self._over_text(), now - place.since, "event")
         seconds = f"the limit is {self._settings.hold_seconds:g} s (--hold-seconds)"
         return self._refused(why, seconds, now - place.since, "expired")
 
-    def may_try(self, place: "Place | None") -> bool:
-        """Whether this statement may ask a server that did not answer the last one."""
-        if self.trouble is not Trouble.UNREACHABLE or (place is not None and place.is_first):
+    def may_try(self, place: "Place | None", writes: bool) -> bool:
+        """Whether this statement may ask a server that failed the last one."""
+        if self.trouble is Trouble.NONE or (place is not None and place.is_first):
+            return True
+        if self.trouble is Trouble.READ_ONLY and not writes:
             return True
         now = self._clock()
         if self._places or now - self._tried_at < _TRY_SECONDS:
@@ -184,7 +190,7 @@ class Place:
             self._future.set_result(None)
 
     async def change(self, why: str, again_seconds: float | None) -> None:
-        """Wait for news, or for `again_seconds`; raises ShardUnavailable at a limit.
+        """Wait for news, or for `again_seconds`; raises Unavailable at a limit.
 
         `why` is what the error says: the reason that holds now.
         """

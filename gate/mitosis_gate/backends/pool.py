@@ -1,7 +1,9 @@
 """The connections of this process to one instance: bounded, shared, never kept in doubt.
 
 A pool belongs to one epoch of one shard. When the routing table names another primary or a higher
-epoch, the pool is retired: idle connections are closed at once, the others after their use.
+epoch, the pool is retired: what runs may end, and everything else is closed at once, open
+transactions too. While its shard is moving it drains: nothing new begins, open transactions may go
+on until `end_what_is_open`.
 """
 
 import asyncio
@@ -18,7 +20,7 @@ from mitosis_gate.settings import Settings
 
 
 class PoolRetired(Exception):
-    """Ask the topology again: this is no longer the primary."""
+    """Ask the topology again: nothing may begin here now, or ever again."""
 
 
 class Lane:
@@ -78,11 +80,15 @@ class Lane:
     def kill(self, connection: BackendConnection) -> None:
         self.pool.kill(connection, query_only=False)
 
+    def interrupt(self, connection: BackendConnection) -> asyncio.Task[None]:
+        return self.pool.kill(connection, query_only=True)
+
 
 class Pool:
     def __init__(self, target: Target, settings: Settings) -> None:
         self.target = target
         self.retired = False
+        self.draining = False
         self.waiting: deque[tuple[Lane, asyncio.Future[BackendConnection | None]]] = deque()
         self.now = time.monotonic()
         """A clock that `sweep` moves on, so that giving back asks no other."""
@@ -110,28 +116,35 @@ class Pool:
     def __iter__(self) -> Iterator[BackendConnection]:
         return iter(tuple(self._connections))
 
-    async def acquire(self, lane: Lane) -> BackendConnection:
-        """Raises PoolExhausted, BackendUnreachable, MysqlError, or PoolRetired."""
+    async def acquire(self, lane: Lane, fresh: bool = False) -> BackendConnection:
+        """Raises PoolExhausted, BackendUnreachable, MysqlError, or PoolRetired.
+
+        `fresh`: a new connection, because one that lay idle has just turned out to be dead.
+        """
         try:
             async with asyncio.timeout(self._settings.pool_wait_seconds) as limit:
                 while True:
-                    if self.retired:
+                    if self.retired or self.draining:
                         raise PoolRetired
-                    connection = lane.take()
+                    connection = None if fresh else lane.take()
                     if connection is not None:
                         return connection
                     if self._has_room():
                         limit.reschedule(None)
-                        return await self._open(lane)
-                    connection = await self._wait(lane)
-                    if connection is not None:
-                        return connection
+                        connection = await self._open(lane)
+                    else:
+                        connection = await self._wait(lane)
+                    if connection is None:
+                        continue
+                    if self.retired or self.draining:
+                        lane.give(connection)
+                        continue
+                    return connection
         except TimeoutError as exc:
             raise PoolExhausted(
-                f"all {self._settings.max_backends} connections to {self.target.instance}, primary "
-                f"of shard {self.target.shard}, stayed busy for "
-                f"{self._settings.pool_wait_seconds:g} s ({len(self.waiting)} more are waiting): "
-                "repeat later, or raise --max-backends"
+                f"all {self._settings.max_backends} connections to {self.target.title} stayed "
+                f"busy for {self._settings.pool_wait_seconds:g} s ({len(self.waiting)} more are "
+                "waiting): repeat later, or raise --max-backends"
             ) from exc
 
     def _has_room(self) -> bool:
@@ -153,6 +166,7 @@ class Pool:
             self._opening -= 1
         made.owner = lane
         made.obsolete = self.retired
+        made.draining = self.draining
         self._connections.add(made)
         return made
 
@@ -202,7 +216,7 @@ class Pool:
         self._connections.discard(connection)
         self._wake_one()
 
-    def retire(self) -> None:
+    def retire(self, why: str = "") -> None:
         self.retired = True
         for lane in self._lanes.values():
             idle, lane.idle = lane.idle, []
@@ -210,8 +224,30 @@ class Pool:
                 connection.close("obsolete")
         for connection in self:
             connection.obsolete = True
+            if connection.in_transaction and not connection.busy:
+                connection.end(why)
         while self.waiting:
             self._wake_one()
+
+    def drain(self, draining: bool) -> None:
+        """The shard begins to move; False: it stays after all."""
+        self.draining = draining
+        for connection in self:
+            connection.draining = draining
+        while draining and self.waiting:
+            self._wake_one()
+
+    @property
+    def running(self) -> int:
+        """Connections on which a statement or a transaction is open."""
+        return sum(c.busy or c.in_transaction for c in self._connections)
+
+    def end_what_is_open(self, why: str) -> None:
+        """The time of those that were open when the shard began to move is over."""
+        for connection in self:
+            if connection.busy or connection.in_transaction:
+                metrics.TRANSACTIONS_ENDED.labels(shard=self.target.shard).inc()
+                connection.end(why)
 
     def sweep(self, now: float) -> None:
         """Every second or so: close what was idle for long, and tell the figures."""
@@ -225,11 +261,12 @@ class Pool:
         metrics.BACKENDS.labels(instance=name, state="idle").set(idle)
         metrics.BACKENDS.labels(instance=name, state="busy").set(self.size - idle)
 
-    def kill(self, connection: BackendConnection, query_only: bool) -> None:
+    def kill(self, connection: BackendConnection, query_only: bool) -> asyncio.Task[None]:
         """End what runs on a connection, from a connection of the same account."""
         task = asyncio.get_running_loop().create_task(self._kill(connection, query_only))
         self._kills.add(task)
         task.add_done_callback(self._kills.discard)
+        return task
 
     async def _kill(self, connection: BackendConnection, query_only: bool) -> None:
         what = b"KILL QUERY %d" if query_only else b"KILL %d"

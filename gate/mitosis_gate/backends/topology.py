@@ -1,29 +1,47 @@
 """Which instance takes the statements of which shard, as the routing tables say.
 
-A new table swaps all at once. Pools whose shard kept its epoch and its primary live on.
+A new table swaps all at once. Pools whose shard kept its epoch and its primary live on. The pool of
+a shard that is moving drains: what is open on it may go on until the deadline in the table or the
+drain time of the settings, then it is ended; nothing new begins. When the shard turns out to stay,
+the pool serves again; when it moved, the pool is retired.
+
+`older` tells on which shards something still runs that began under an older table. Together with
+the version obeyed it is what the operator waits for before it takes a primary's writes away.
 """
 
 import asyncio
 import contextlib
 import ssl
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 
 from mitosis_gate.backends.account import Account
 from mitosis_gate.backends.connection import GATE_VARIANT, BackendConnection, Target
+from mitosis_gate.backends.holding import Place, Queue, Trouble
 from mitosis_gate.backends.pool import Lane, Pool, PoolRetired
 from mitosis_gate.errors import (
     BackendUnreachable,
+    GateError,
     InternalError,
-    ShardUnavailable,
+    ShardGone,
     UnknownDatabase,
 )
 from mitosis_gate.settings import BackendTls, Settings
-from mitosis_routing.table import RoutingTable, ShardRoute
+from mitosis_routing.table import (
+    InstanceRoute,
+    Role,
+    RoutingTable,
+    ShardRoute,
+    ShardState,
+)
 
 SWEEP_SECONDS = 1.0
 RETRY_SECONDS = 0.25
+LOOK_SECONDS = 0.01
+"""How often it is looked whether what began under an older table has ended, while it has not."""
+TAKES_WRITES = b"SELECT @@global.read_only + @@global.super_read_only + @@global.innodb_read_only"
 DEFAULT_SERVER_VERSION = "9.7.0"
 """Told to clients until the first backend has told its own."""
 
@@ -42,7 +60,7 @@ class PoolFacts:
 
 
 class Lanes:
-    """The way of one account to each shard of one table, by index; None: no primary.
+    """The way of one account to each shard of one table, by index; None: wait for it.
 
     Kept by sessions for as long as `current`.
     """
@@ -58,71 +76,186 @@ class Lanes:
 class _Keyspace:
     """One table in force."""
 
-    def __init__(self, table: RoutingTable, pools: tuple[Pool | None, ...]) -> None:
+    def __init__(
+        self, table: RoutingTable, pools: tuple[Pool | None, ...], draining: tuple[Pool, ...]
+    ) -> None:
         self.table = table
         self.pools = pools
+        """Of the shards that serve, by index."""
+        self.draining = draining
         self._lanes: dict[tuple[Account, int], Lanes] = {}
 
-    def lanes(self, account: Account, variant: int) -> Lanes:
+    def all_pools(self) -> Iterator[Pool]:
+        yield from (p for p in self.pools if p is not None)
+        yield from self.draining
+
+    def lanes(self, account: Account, variant: int, held: bool) -> Lanes:
+        """`held`: every statement takes the way that can wait."""
         key = (account, variant)
         found = self._lanes.get(key)
         if found is None:
-            lanes = tuple(p.lane(account, variant) if p else None for p in self.pools)
+            pools = [None if held else p for p in self.pools]
+            lanes = tuple(p.lane(account, variant) if p else None for p in pools)
             found = self._lanes[key] = Lanes(self.table, lanes)
         return found
 
     def expire(self) -> None:
         for lanes in self._lanes.values():
             lanes.current = False
+        self._lanes.clear()
 
 
 class Topology:
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, wall_clock: Callable[[], float] = time.time) -> None:
         self._settings = settings
+        self._wall_clock = wall_clock
         self._keyspaces: dict[str, _Keyspace] = {}
-        self._changed: set[asyncio.Future[None]] = set()
-        self._retired: list[Pool] = []
+        self._queues: dict[tuple[str, str], Queue] = {}
+        self._retired: list[tuple[str, Pool]] = []
+        self._ends: dict[Pool, asyncio.TimerHandle] = {}
         self._contexts: dict[str, ssl.SSLContext] = {}
+        self._looking: asyncio.Task[None] | None = None
+        self.doubt = ""
+        """Why writes are held on all shards; empty: the tables are confirmed."""
+        self.news: Callable[[], None] = lambda: None
+        """Called when what `older` says has changed."""
         self.server_version = DEFAULT_SERVER_VERSION
 
     def obey(self, keyspace: str, table: RoutingTable | None) -> None:
         """Take over a table, or drop the keyspace; whether it may be obeyed was judged before."""
         old = self._keyspaces.pop(keyspace, None)
-        kept = {p for p in old.pools if p} if old else set()
+        kept = set(old.all_pools()) if old else set()
         if table is not None:
-            known = {p.target: p for p in kept}
-            pools = tuple(self._pool(table, shard, known) for shard in table.shards)
-            self._keyspaces[keyspace] = _Keyspace(table, pools)
-            kept -= {p for p in pools if p}
+            home = self._made(table, {p.target: p for p in kept})
+            self._keyspaces[keyspace] = home
+            kept -= set(home.all_pools())
         if old is not None:
             old.expire()
         for pool in kept:
-            pool.retire()
-            self._retired.append(pool)
-        changed, self._changed = self._changed, set()
-        for future in changed:
-            if not future.done():
-                future.set_result(None)
+            self._retire(keyspace, pool)
+        self._tell_queues(keyspace, table)
+        self._look()
 
-    def _pool(
-        self, table: RoutingTable, shard: ShardRoute, known: dict[Target, Pool]
-    ) -> Pool | None:
-        primary = shard.primary
-        if primary is None:
-            return None
+    def _made(self, table: RoutingTable, known: dict[Target, Pool]) -> _Keyspace:
+        pools: list[Pool | None] = []
+        draining: list[Pool] = []
+        for shard in table.shards:
+            primary = _writer(shard)
+            target = None if primary is None else self._target(table, shard, primary)
+            pool = None if target is None else known.get(target)
+            if shard.primary is not None and target is not None:
+                pool = pool or Pool(target, self._settings)
+                self._stays(pool)
+                pools.append(pool)
+                continue
+            pools.append(None)
+            if shard.state is ShardState.MOVING and pool is not None:
+                draining.append(pool)
+                self._moves(pool, shard)
+        return _Keyspace(table, tuple(pools), tuple(draining))
+
+    def _target(self, table: RoutingTable, shard: ShardRoute, instance: InstanceRoute) -> Target:
         tls = None
         if self._settings.backend_tls is BackendTls.REQUIRED:
             tls = self._context(table.ca)
-        target = Target(
+        return Target(
             shard.name,
             shard.epoch,
-            primary.name,
-            primary.host,
-            primary.port,
-            primary.server_uuid,
+            instance.name,
+            instance.host,
+            instance.port,
+            instance.server_uuid,
             tls,
+            instance.role.value,
         )
-        return known.get(target) or Pool(target, self._settings)
+
+    def _moves(self, pool: Pool, shard: ShardRoute) -> None:
+        """What is open gets its end time; a second table of the same move does not change it."""
+        if pool.draining:
+            return
+        pool.drain(True)
+        seconds = self._settings.moving_drain_seconds
+        if shard.deadline:
+            left = _wall_time(shard.deadline) - self._wall_clock()
+            seconds = max(0.0, min(seconds, left))
+        reason = shard.reason or "planned"
+        why = f"shard {shard.name} is moving ({reason}) and gave it {seconds:.1f} s"
+        self._ends[pool] = asyncio.get_running_loop().call_later(
+            seconds, pool.end_what_is_open, why
+        )
+
+    def _stays(self, pool: Pool) -> None:
+        if pool.draining:
+            pool.drain(False)
+        end = self._ends.pop(pool, None)
+        if end is not None:
+            end.cancel()
+
+    def _retire(self, keyspace: str, pool: Pool) -> None:
+        self._stays(pool)
+        pool.retire(f"{pool.target.instance} of shard {pool.target.shard} is primary no more")
+        self._retired.append((keyspace, pool))
+
+    def _tell_queues(self, keyspace: str, table: RoutingTable | None) -> None:
+        """Events begin and end with the table; a server that showed trouble is tried again."""
+        routes = {s.name: s for s in table.shards} if table else {}
+        for key in [k for k in self._queues if k[0] == keyspace]:
+            if key[1] not in routes:
+                self._queues.pop(key).end()
+        for route in routes.values():
+            queue = self._queue(keyspace, route.name)
+            if route.primary is None:
+                queue.begin()
+            elif queue.trouble is Trouble.NONE and not self.doubt:
+                queue.end()
+            queue.wake()
+
+    def _queue(self, keyspace: str, shard: str) -> Queue:
+        queue = self._queues.get((keyspace, shard))
+        if queue is None:
+            queue = self._queues[keyspace, shard] = Queue(shard, self._settings)
+        return queue
+
+    def hold_writes(self, why: str) -> None:
+        """The tables cannot be confirmed: writes wait, reads go on. Empty: they can be again."""
+        was, self.doubt = self.doubt, why
+        if bool(was) == bool(why):
+            return
+        for home in self._keyspaces.values():
+            home.expire()
+        for keyspace, home in self._keyspaces.items():
+            self._tell_queues(keyspace, home.table)
+
+    # what still runs under an older table
+
+    def older(self, keyspace: str) -> tuple[str, ...]:
+        """Shards on which something runs that began before they moved."""
+        home = self._keyspaces.get(keyspace)
+        draining = home.draining if home else ()
+        retired = [pool for name, pool in self._retired if name == keyspace]
+        return tuple(sorted({p.target.shard for p in (*draining, *retired) if p.running}))
+
+    def _look(self) -> None:
+        if self._looking is None and (
+            self._retired or any(home.draining for home in self._keyspaces.values())
+        ):
+            self._looking = asyncio.get_running_loop().create_task(self._look_until_quiet())
+
+    async def _look_until_quiet(self) -> None:
+        """Nobody tells when a connection comes to rest: that would cost every statement."""
+        before: list[tuple[str, ...]] = []
+        try:
+            while True:
+                keyspaces = {*self._keyspaces, *(name for name, _ in self._retired)}
+                now = [self.older(keyspace) for keyspace in sorted(keyspaces)]
+                if now != before:
+                    self.news()
+                if not any(now):
+                    return
+                before = now
+                await asyncio.sleep(LOOK_SECONDS)
+        finally:
+            self._looking = None
 
     def _context(self, ca: str) -> ssl.SSLContext:
         context = self._contexts.get(ca)
@@ -145,64 +278,105 @@ class Topology:
         return found
 
     def lanes(self, account: Account, variant: int) -> Lanes:
-        return self._keyspace(account.keyspace).lanes(account, variant)
+        return self._keyspace(account.keyspace).lanes(account, variant, bool(self.doubt))
 
     async def borrow(
-        self, keyspace: str, shard: str, account: Account, variant: int = GATE_VARIANT
+        self,
+        keyspace: str,
+        shard: str,
+        account: Account,
+        variant: int = GATE_VARIANT,
+        *,
+        writes: bool = True,
+        fresh: bool = False,
     ) -> BackendConnection:
-        """A free connection to the primary, once there is one.
+        """A free connection to the primary, once it takes what is meant for it.
 
-        Nothing has been sent, so that waiting for another table and trying again is safe.
+        Nothing has been sent, so that waiting for another table and trying again is safe. A read
+        (`writes` is False) waits for less. `fresh`: not one that lay idle.
+
+        Raises Unavailable at the limits of holding, ShardGone, PoolExhausted, MysqlError.
         """
-        last: BackendUnreachable | None = None
-        route: ShardRoute | None = None
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._settings.hold_seconds):
-                while True:
-                    home = self._keyspace(keyspace)
-                    route = home.table.shard(shard)
-                    if route is None:
-                        raise ShardUnavailable(f"shard {shard} is no longer part of {keyspace}")
-                    lane = home.lanes(account, variant).lanes[home.table.shards.index(route)]
-                    if lane is None:
-                        await self._change(None)
-                        continue
-                    try:
-                        connection = await lane.pool.acquire(lane)
-                    except PoolRetired:
-                        continue
-                    except BackendUnreachable as exc:
-                        last = exc
-                        await self._change(RETRY_SECONDS)
-                    else:
-                        self.server_version = connection.server_version
-                        return connection
-        raise self._unavailable(route, last)
-
-    def _unavailable(
-        self, route: ShardRoute | None, last: BackendUnreachable | None
-    ) -> ShardUnavailable | BackendUnreachable:
-        seconds = f"{self._settings.hold_seconds:g} s"
-        if route is None:
-            return ShardUnavailable(f"the shard had no primary for {seconds}")
-        if route.primary is not None and last is not None:
-            return BackendUnreachable(f"{last.text}; tried for {seconds}, repeat later")
-        reason = route.reason or f"its state is {route.state}"
-        return ShardUnavailable(
-            f"shard {route.name} had no primary for {seconds}: {reason}; repeat later"
-        )
-
-    async def _change(self, limit_seconds: float | None) -> None:
-        """Wait until some table is swapped, or for so long."""
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._changed.add(future)
+        queue = self._queue(keyspace, shard)
+        place: Place | None = None
         try:
-            await asyncio.wait_for(future, limit_seconds)
-        except TimeoutError:
-            if limit_seconds is None:
-                raise
+            while True:
+                pool, why = self._usable(keyspace, shard, writes)
+                again = None
+                if pool is not None:
+                    if queue.may_try(place, writes):
+                        again = RETRY_SECONDS
+                        try:
+                            lane = pool.lane(account, variant)
+                            connection = await self._tried(queue, lane, writes, fresh)
+                        except PoolRetired:
+                            continue
+                        except BackendUnreachable as exc:
+                            queue.begin(Trouble.UNREACHABLE, exc.text)
+                        else:
+                            if connection is not None:
+                                if place is not None:
+                                    place.passed()
+                                self.server_version = connection.server_version
+                                return connection
+                    why = queue.why
+                if place is None:
+                    place = queue.enter(why)
+                await place.change(why, again)
         finally:
-            self._changed.discard(future)
+            if place is not None:
+                place.leave()
+
+    def _usable(self, keyspace: str, shard: str, writes: bool) -> tuple[Pool | None, str]:
+        """The pool that the table allows, or the reason why there is none now."""
+        home = self._keyspace(keyspace)
+        route = home.table.shard(shard)
+        if route is None:
+            raise ShardGone(f"shard {shard} is no longer part of {keyspace}: repeat")
+        if writes and self.doubt:
+            return None, self.doubt
+        if route.primary is None:
+            return None, route.reason or f"its state is {route.state}"
+        return home.pools[home.table.shards.index(route)], ""
+
+    async def _tried(
+        self, queue: Queue, lane: Lane, writes: bool, fresh: bool
+    ) -> BackendConnection | None:
+        """A connection; after trouble only one whose server does what is needed."""
+        connection = await lane.pool.acquire(lane, fresh)
+        if queue.trouble is Trouble.NONE:
+            return connection
+        try:
+            rows = (await connection.query(TAKES_WRITES)).values()
+        except GateError as exc:
+            connection.close("failed")
+            raise BackendUnreachable(exc.text) from exc
+        if rows[0][0] == b"0":
+            queue.end()
+            return connection
+        queue.begin(Trouble.READ_ONLY, f"{lane.pool.target.title} takes no writes: it is read-only")
+        if not writes:
+            queue.wake()
+            return connection
+        lane.give(connection)
+        return None
+
+    def refused(self, keyspace: str, shard: str, why: str) -> None:
+        """The primary said that it takes no writes: they wait until it does, or another one."""
+        if keyspace in self._keyspaces:
+            self._queue(keyspace, shard).begin(Trouble.READ_ONLY, why)
+
+    async def confirmed(self, keyspace: str, shard: str) -> None:
+        """Wait while the tables are in doubt: for a write in a transaction that is open already."""
+        if not self.doubt:
+            return
+        place = self._queue(keyspace, shard).enter(self.doubt)
+        try:
+            while self.doubt:
+                await place.change(self.doubt, None)
+            place.passed()
+        finally:
+            place.leave()
 
     def give_back(self, connection: BackendConnection) -> None:
         lane = connection.owner
@@ -212,9 +386,15 @@ class Topology:
 
     @contextlib.asynccontextmanager
     async def lent(
-        self, keyspace: str, shard: str, account: Account, variant: int = GATE_VARIANT
+        self,
+        keyspace: str,
+        shard: str,
+        account: Account,
+        variant: int = GATE_VARIANT,
+        *,
+        writes: bool = False,
     ) -> AsyncIterator[BackendConnection]:
-        connection = await self.borrow(keyspace, shard, account, variant)
+        connection = await self.borrow(keyspace, shard, account, variant, writes=writes)
         try:
             yield connection
         finally:
@@ -232,20 +412,19 @@ class Topology:
                 len(pool.waiting),
             )
             for keyspace, home in sorted(self._keyspaces.items())
-            for pool in home.pools
-            if pool is not None
+            for pool in home.all_pools()
         ]
 
     def _pools(self) -> Iterator[Pool]:
         for home in self._keyspaces.values():
-            yield from (p for p in home.pools if p is not None)
-        yield from self._retired
+            yield from home.all_pools()
+        yield from (pool for _, pool in self._retired)
 
     def sweep(self) -> None:
         now = time.monotonic()
         for pool in self._pools():
             pool.sweep(now)
-        self._retired = [p for p in self._retired if p.size]
+        self._retired = [(name, pool) for name, pool in self._retired if pool.size]
 
     async def run(self) -> None:
         """Keep the pools tidy until cancelled."""
@@ -259,3 +438,18 @@ class Topology:
         for pool in self._pools():
             for connection in pool:
                 connection.close("shutdown")
+        if self._looking is not None:
+            self._looking.cancel()
+
+
+def _writer(shard: ShardRoute) -> InstanceRoute | None:
+    """The primary, also of a shard that is moving."""
+    return next((i for i in shard.instances if i.role is Role.PRIMARY), None)
+
+
+def _wall_time(text: str) -> float:
+    """RFC 3339; a text that cannot be read is long past: nothing gets more time by mistake."""
+    try:
+        return datetime.fromisoformat(text).timestamp()
+    except ValueError:
+        return 0.0
