@@ -46,7 +46,7 @@ USER 0:0
 COPY dependencies/gate /opt/mitosis/dependencies
 RUN $COMPILE /opt/mitosis/dependencies
 COPY project/gate /opt/mitosis/project
-COPY bin/mitosis-gate /usr/local/bin/
+COPY bin/mitosis-gate bin/mitosis-gate-merge /usr/local/bin/
 RUN $COMPILE /opt/mitosis/project
 USER 999:999
 ENTRYPOINT ["mitosis-gate"]

@@ -86,6 +86,16 @@ class Settings:
     drain_seconds: float = 25.0
     """After SIGTERM: how long open transactions may take; below the pod's grace period."""
 
+    merge_socket: Path | None = None
+    """Where the merge server listens. None: statements that need one are refused."""
+    merge_max_rows: int = 1_000_000
+    """Rows that one statement may bring to the merge server."""
+    merge_max_bytes: int = 256 << 20
+    """The same in bytes."""
+    merge_concurrency: int = 8
+    """Statements of one worker that are on the merge server at a time; others wait for
+    `pool_wait_seconds`."""
+
     log_level: str = "INFO"
 
     @property
@@ -125,6 +135,10 @@ _KINDS: Mapping[str, Any] = {
     "require_tls": lambda text: _yes_or_no(text),
     "namespaces": lambda text: tuple(n.strip() for n in text.split(",") if n.strip()),
     "log_level": str.upper,
+    "merge_socket": Path,
+    "merge_max_rows": int,
+    "merge_max_bytes": int,
+    "merge_concurrency": int,
 }
 _HELP: Mapping[str, str] = {
     "workers": "processes that share the port",
@@ -139,6 +153,10 @@ _HELP: Mapping[str, str] = {
     "hold_pause_seconds": "time after an event in which the next one makes nobody wait",
     "moving_drain_seconds": "time that open transactions get on a shard that moves",
     "lease_seconds": "without a confirmed routing table for so long, writes are held",
+    "merge_socket": "unix socket of the merge server, in a folder that also holds its password",
+    "merge_max_rows": "rows that one statement may bring to the merge server",
+    "merge_max_bytes": "bytes that one statement may bring to the merge server",
+    "merge_concurrency": "statements of one worker on the merge server at a time",
     "drain_seconds": "time that open transactions get after SIGTERM",
 }
 
@@ -187,7 +205,9 @@ def _checked(settings: Settings) -> Settings:
         raise NotStarted("--routing-file needs --users-file: without it nobody can log in")
     if settings.require_tls and settings.tls_dir is None:
         raise NotStarted("--require-tls needs --tls-dir with tls.crt and tls.key")
-    for name in ("max_clients", "max_backends", "max_packet_bytes"):
+    least_one = ("max_clients", "max_backends", "max_packet_bytes")
+    merging = ("merge_max_rows", "merge_max_bytes", "merge_concurrency")
+    for name in (*least_one, *merging):
         if getattr(settings, name) < 1:
             raise NotStarted(f"--{name.replace('_', '-')} must be 1 or more")
     return settings

@@ -60,7 +60,7 @@ class Target:
 
     name: str
     lock: str
-    script: str
+    scripts: tuple[str, ...]
     packages: tuple[str, ...]
 
     @property
@@ -72,16 +72,21 @@ TARGETS = (
     Target(
         "operator",
         "operator.lock",
-        "mitosis-operator",
+        ("mitosis-operator",),
         ("operator/mitosis_operator", "routing/mitosis_routing"),
     ),
     Target(
         "instance",
         "agent.lock",
-        "mitosis-agent",
+        ("mitosis-agent",),
         ("operator/mitosis_operator", "routing/mitosis_routing"),
     ),
-    Target("gate", "gate.lock", "mitosis-gate", ("gate/mitosis_gate", "routing/mitosis_routing")),
+    Target(
+        "gate",
+        "gate.lock",
+        ("mitosis-gate", "mitosis-gate-merge"),
+        ("gate/mitosis_gate", "routing/mitosis_routing"),
+    ),
 )
 
 
@@ -188,9 +193,10 @@ def context(paths: Paths, folder: Path, targets: Sequence[Target] = TARGETS) -> 
             run("cp", "-a", _dependencies(paths, target), folder / "dependencies" / target.name)
             files = [file for file in wheel.namelist() if _belongs(file, target)]
             wheel.extractall(folder / "project" / target.name, files)
-            script = folder / "bin" / target.script
-            script.write_text(_script(wheel, target.script))
-            script.chmod(0o755)
+            for name in target.scripts:
+                script = folder / "bin" / name
+                script.write_text(_script(wheel, name))
+                script.chmod(0o755)
 
 
 # --- blobs ----------------------------------------------------------------------------------
