@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from mitosis_gate.planner.classify import rule_for
 from mitosis_gate.planner.layout import Layout
-from mitosis_gate.planner.lexer import END, BadSql, Shape, shape_of, split, tokens_of
+from mitosis_gate.planner.lexer import END, MAX_LITERALS, BadSql, Shape, shape_of, split, tokens_of
 from mitosis_gate.planner.pins import Literal, Param
 from mitosis_gate.planner.plan import (
     DEFAULT_VARIANT,
@@ -46,7 +46,7 @@ class Planner:
     def route(self, sql: bytes, variant: Variant = DEFAULT_VARIANT) -> Plan:
         """Plan a statement of COM_QUERY; never raises."""
         cache = self._cache if variant is DEFAULT_VARIANT else self._cache_of(variant)
-        parts = split(sql + END)
+        parts = split(sql + END, MAX_LITERALS)
         rule = cache.get(tuple(parts[1::3]))
         if rule is not None and parts[-2] == END:
             return rule.bind(parts[2::3])

@@ -14,14 +14,15 @@ from enum import IntEnum
 _NAME = rb"[\w$\x80-\xff]"
 _NUMBER = rb"(?:0x[0-9A-Fa-f]++|(?:\d++(?:\.\d*+)?+|\.\d++)(?:[eE][+-]?\d++)?+)(?![\w$.\x80-\xff])"
 _STRING = rb"""(?:[xXbBnN]?'(?:[^'\\]|\\.|'')*+'|"(?:[^"\\]|\\.|"")*+")"""
-_COMMENT = rb"--(?=[\x00-\x20])[^\n\x00]*+|#[^\n\x00]*+|/\*(?!!)(?:(?!\*/).)*+\*/"
+_COMMENT = rb"--(?=[\x00-\x20\x7f])[^\n\x00]*+|#[^\n\x00]*+|/\*(?!!)(?:(?!\*/).)*+\*/"
 _TEXT = (
     rb"(?:(?![xXbBnN]')[A-Za-z_$@\x80-\xff][\w$@.\x80-\xff]*+"  # names, also dotted, and @variables
     rb"|[^'\"`\w$@.\x80-\xff\-/#?\x00]++"
     rb"|`[^`]*+`"
-    rb"|-(?!-)|--(?![\x00-\x20])"
+    rb"|-(?!-[\x00-\x20\x7f])"  # of `--- x` only the first is an operator
     rb"|/(?!\*)|/\*!\d*+"  # what is inside an executable comment is code
-    rb"|\.(?!\d)|" + _COMMENT + rb"|(?!" + _NUMBER + rb")\d" + _NAME + rb"*+"
+    rb"|\.(?!\d)|" + _COMMENT + rb"|(?!" + _NUMBER + rb")\d++"  # names such as 1a and 1a.5
+    rb"(?:[A-Za-z_$\x80-\xff][\w$.\x80-\xff]*+)?+"
     rb")*+"
 )
 _SHAPE = re.compile(rb"(" + _TEXT + rb")(" + _NUMBER + rb"|" + _STRING + rb"|\?|.+)", re.DOTALL)
@@ -34,6 +35,8 @@ split = _SHAPE.split
 The last literal is END itself; anything longer is what no rule matched, such as a quote that is
 never closed.
 """
+MAX_LITERALS = 2_000_000
+"""Of one statement, the second argument of `split`: cutting more would take seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +53,9 @@ class BadSql(ValueError):
 
 
 def shape_of(sql: bytes) -> Shape:
-    parts = split(sql + END)
+    parts = split(sql + END, MAX_LITERALS)
+    if len(parts) > 3 * MAX_LITERALS:
+        raise BadSql(f"it has more than {MAX_LITERALS} values; send it in parts")
     if parts[-2] != END:
         raise BadSql("a quote, a name in backticks or a comment is not closed, or a byte is zero")
     return Shape(tuple(parts[1::3]), parts[2:-2:3])
@@ -94,6 +99,7 @@ _TOKEN = re.compile(
 )
 MAX_TOKENS = 400_000
 """More would keep all other sessions waiting for seconds."""
+_TOO_MANY = f"it has more than {MAX_TOKENS} words and signs; send it in parts"
 _EXECUTED_UP_TO = 80400
 """Executable comments of a later version are not read by every server this gate stands before."""
 
@@ -108,6 +114,8 @@ def tokens_of(shape: Shape) -> list[Token]:
         inside = _tokens_of_text(text + b" " if last else text, at, inside, found)
         at += len(text)
         if not last:
+            if len(found) >= MAX_TOKENS:
+                raise BadSql(_TOO_MANY)
             literal = shape.literals[slot]
             end = at + len(literal)
             found.append(Token(Kind.LITERAL, _shown(literal), slot, at, end))
@@ -128,7 +136,7 @@ def _tokens_of_text(text: bytes, at: int, inside: bool, found: list[Token]) -> b
         if name == "space":
             continue
         if len(found) >= MAX_TOKENS:
-            raise BadSql(f"it has more than {MAX_TOKENS} words and signs; send it in parts")
+            raise BadSql(_TOO_MANY)
         start, end = at + match.start(), at + match.end()
         if name == "open":
             version = match["open"][3:]

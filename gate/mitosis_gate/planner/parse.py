@@ -41,16 +41,25 @@ def _words(tokens: Sequence[Token], literals: Sequence[bytes]) -> list[str]:
     words = []
     for place, token in enumerate(tokens):
         if token.kind is Kind.LITERAL:
+            if words and words[-1] == ".":
+                raise BadSql("a value cannot stand behind a dot")
             words.append(_marker(token, literals))
-        elif token.kind is Kind.QUOTED:
+        elif token.kind is Kind.QUOTED or _is_odd(token):
             words.append("`" + token.text.replace("`", "``") + "`")
         elif token.kind is Kind.MARK:
             if token.text in "{\\":
                 raise BadSql(f"`{token.text}` has a meaning that is not known here")
             words.append(_SPELLED.get(token.text, token.text))
+        elif token.kind is Kind.VARIABLE and not token.text.isprintable():
+            raise BadSql("the name of a variable has signs that are not understood here")
         elif not (0 < place < 4 and token.word in modifiers):
             words.append(token.text)
     return words
+
+
+def _is_odd(token: Token) -> bool:
+    """A name that sqlglot reads otherwise: `1e` as a number, one with U+2028 as two words."""
+    return token.kind is Kind.WORD and (token.text[0].isdigit() or not token.text.isascii())
 
 
 def _marker(token: Token, literals: Sequence[bytes]) -> str:
