@@ -225,6 +225,7 @@ async def test_accounts_become_what_was_asked(tmp_path: Path) -> None:
         after = primary.query("SELECT authentication_string FROM mysql.user WHERE user='app'")
         assert before == after, "a password that stayed is not set again"
         assert grants_of(primary, "app") == [
+            "GRANT EXECUTE ON PROCEDURE `mitosis`.`decide` TO `app`@`%`",
             "GRANT SELECT ON `shop`.* TO `app`@`%`",
             "GRANT USAGE ON *.* TO `app`@`%`",
         ]
@@ -237,6 +238,23 @@ async def test_accounts_become_what_was_asked(tmp_path: Path) -> None:
         await primary.do(accounts("4", (renewed,)))
         assert primary.query(locked.format("app")) == [("Y",)]
         assert primary.query(locked.format("mitosis_repl_3")) == [("N",)]
+
+
+async def test_users_can_decide_and_the_gate_can_recover(tmp_path: Path) -> None:
+    async with a_shard(tmp_path) as (primary, second, third):
+        primary.query("DROP PROCEDURE mitosis.decide")
+        primary.query("DROP TABLE mitosis.decisions, mitosis.sequences")
+        await primary.do(accounts("2"))  # as on a shard that an older operator made
+        await primary.do(accounts("3"))
+        with primary.connect("app", password=APP.password) as app, app.cursor() as cursor:
+            cursor.execute("CALL mitosis.decide('t1', 'commit')")
+            with pytest.raises(pymysql.MySQLError):
+                cursor.execute("SELECT * FROM mitosis.decisions")
+            app.commit()
+        assert primary.query("SELECT gtrid, outcome FROM mitosis.decisions") == [(b"t1", "commit")]
+        grants = " ".join(grants_of(primary, "mitosis_gate"))
+        assert "XA_RECOVER_ADMIN" in grants
+        assert "INSERT, UPDATE, DELETE ON `mitosis`.`sequences`" in grants
 
 
 async def test_an_impossible_account_is_refused_before_anything_changes(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from typing import Any, Self
 
 import pymysql
 
-from mitosis_routing import codec
+from mitosis_routing import codec, shard_objects
 from mitosis_routing.keyspace import equal_ranges
 from mitosis_routing.table import (
     InstanceRoute,
@@ -89,6 +89,15 @@ class Shards:
         ):
             server.query(f"CREATE USER {user}@'%%' IDENTIFIED BY %s", password)
             server.query(f"GRANT {grants} ON {KEYSPACE}.* TO {user}@'%'")
+        account = f"'{GATE_USER}'@'%'"
+        server.query(f"GRANT {', '.join(shard_objects.GATE_ON_ALL)} ON *.* TO {account}")
+        for statement in (
+            *shard_objects.SCHEMA,
+            *shard_objects.gate_grants(account),
+            *shard_objects.user_grants(f"'{USER}'@'%'"),
+            *shard_objects.user_grants(f"'{READER}'@'%'"),
+        ):
+            server.query(statement)
 
     def run(self, statement: str) -> None:
         """On every shard, as root."""

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 
 from mitosis_operator.errors import MysqlError
 from mitosis_operator.mysql.connection import Connection, grant_pattern, quoted
+from mitosis_routing import shard_objects
 
 ANY_HOST = "%"
 GATE = "mitosis_gate"
@@ -52,7 +53,7 @@ _NAME = re.compile(r"[A-Za-z0-9_.-]{1,32}")
 _RESERVED = re.compile(r"mitosis.*|mysql\..*|root")
 
 SCHEMA = (
-    "CREATE DATABASE IF NOT EXISTS mitosis",
+    *shard_objects.SCHEMA,
     "CREATE TABLE IF NOT EXISTS mitosis.meta"
     " (name VARCHAR(190) NOT NULL PRIMARY KEY, value VARCHAR(2000) NOT NULL)",
     "CREATE TABLE IF NOT EXISTS mitosis.heartbeat"
@@ -70,6 +71,8 @@ class Account:
     password: str = field(repr=False)
     on_all: frozenset[str] = frozenset()
     on_database: frozenset[str] = frozenset()
+    on_objects: tuple[str, ...] = ()
+    """GRANTs on what is in the database `mitosis`."""
     subject: str = ""
     """Only a client whose certificate has this subject may log in."""
     ssl: bool = False
@@ -86,7 +89,13 @@ def system(passwords: SystemPasswords, shard: str, serials: Iterable[int]) -> tu
     """One replication account per instance, bound to that instance's certificate: an instance can
     be taken out of the ACK set by itself, and no instance of another shard can log in."""
     return (
-        Account(GATE, passwords.gate, on_database=frozenset(("SELECT", "SHOW VIEW"))),
+        Account(
+            GATE,
+            passwords.gate,
+            on_all=shard_objects.GATE_ON_ALL,
+            on_database=frozenset(("SELECT", "SHOW VIEW")),
+            on_objects=shard_objects.gate_grants(f"'{GATE}'@'{ANY_HOST}'"),
+        ),
         Account(DONOR, passwords.donor, on_all=frozenset(("BACKUP_ADMIN",)), ssl=True),
         *(
             Account(
@@ -110,14 +119,15 @@ def user(name: str, password: str, grants: Iterable[str]) -> Account:
     if not password:
         raise BadAccount(f"the password of user {name} is empty: put one into its Secret")
     asked = frozenset(" ".join(g.upper().split()) for g in grants)
+    objects = shard_objects.user_grants(f"'{name}'@'{ANY_HOST}'")
     if asked & {"ALL", "ALL PRIVILEGES"}:
-        return Account(name, password, on_database=DATABASE_PRIVILEGES)
+        return Account(name, password, on_database=DATABASE_PRIVILEGES, on_objects=objects)
     if unknown := asked - DATABASE_PRIVILEGES:
         raise BadAccount(
             f"user {name} cannot be granted {', '.join(sorted(unknown))} on a database: use ALL or"
             f" some of {', '.join(sorted(DATABASE_PRIVILEGES))}"
         )
-    return Account(name, password, on_database=asked)
+    return Account(name, password, on_database=asked, on_objects=objects)
 
 
 def make_schema(connection: Connection) -> None:
@@ -202,6 +212,8 @@ def _grant(connection: Connection, database: str, account: Account) -> None:
             _change(connection, "REVOKE", has - asked, where, "FROM", account.name)
         if asked - has:
             _change(connection, "GRANT", asked - has, where, "TO", account.name)
+    for statement in account.on_objects:
+        connection.execute(statement)
 
 
 def _change(

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from mitosis_operator.models.keyspace import Keyspace, User
 from mitosis_operator.mysql.instance import Accounts, UserGrant
+from mitosis_routing import shard_objects
 
 LONGEST_PASSWORD = 256
 
@@ -62,6 +63,7 @@ def wanted(
         [[u.name, u.password, list(u.grants)] for u in users],
         list(ordered),
         {key: _text(value) for key, value in sorted(system.items())},
+        shard_objects.VERSION,
     ]
     digest = hmac.new(system.get("gate", b""), json.dumps(facts).encode(), hashlib.sha256)
     return Accounts(keyspace.name, users, ordered, digest.hexdigest()[:32])
