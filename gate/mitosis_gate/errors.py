@@ -13,6 +13,7 @@ GateError                       what a client may see: code, SQLSTATE, `[gate] t
 |  |- UnknownCommand            1047  a command of the protocol that the gate does not serve
 |  |- NoSuchThread              1094  KILL of an id that is no session of this gate process
 |  |- KillDenied                1095  KILL of a session of another user
+|  |- MergeTooLarge             1104  more rows or bytes than a statement may bring together
 |  `- TransactionLost           1213  its transaction is rolled back: ROLLBACK and repeat
 |- LoginRefused                 the connection gets this and nothing else
 |  |- AccessDenied              1045
@@ -31,7 +32,10 @@ GateError                       what a client may see: code, SQLSTATE, `[gate] t
 |  |  `- ShardGone              1205  the table has no such shard any more: plan anew
 |  |- BackendUnreachable        1429
 |  |- PoolExhausted             1203
+|  |- MergeServerBusy           1203  as many statements use the merge server as may
+|  |- MergeServerAway           1429
 |  |- ResultTooSlow             1159  the client read its result too slowly
+|  |- SequenceUnavailable       1467  no AUTO_INCREMENT numbers from the keyspace's sequence
 |  `- ShuttingDown              1053
 |- Interrupted                  what happened on the shard may be unknown
 |  |- QueryKilled               1317  KILL QUERY, or the client is gone
@@ -138,6 +142,10 @@ class InTransaction(Refused):
     sqlstate = "25001"
 
 
+class MergeTooLarge(Refused):
+    code = 1104
+
+
 class TransactionLost(Refused):
     code = 1213
     sqlstate = "40001"
@@ -222,9 +230,21 @@ class PoolExhausted(Unavailable):
     sqlstate = "42000"
 
 
+class MergeServerBusy(PoolExhausted):
+    pass
+
+
+class MergeServerAway(Unavailable):
+    code = 1429
+
+
 class ResultTooSlow(Unavailable):
     code = 1159
     sqlstate = "08S01"
+
+
+class SequenceUnavailable(Unavailable):
+    code = 1467
 
 
 class ShuttingDown(Unavailable):

@@ -76,6 +76,16 @@ class Target:
     role: str = "primary"
 
     @property
+    def is_local(self) -> bool:
+        """`host` is the path of a unix socket."""
+        return not self.port
+
+    @property
+    def is_private(self) -> bool:
+        """Nobody listens between here and there: a password may be sent as it is."""
+        return self.tls is not None or self.is_local
+
+    @property
     def title(self) -> str:
         """For errors: which instance it is, and of what."""
         return f"{self.instance}, {self.role} of shard {self.shard},"
@@ -245,7 +255,7 @@ class BackendConnection(asyncio.Protocol):
             await self._encrypt(self.target.tls)
             sequence += 1
         login = ClientLogin(
-            self.account.password, greeting.nonce, is_encrypted=self.target.tls is not None
+            self.account.password, greeting.nonce, is_encrypted=self.target.is_private
         )
         answer = packets.Login(
             capabilities,
@@ -520,7 +530,10 @@ async def connect(
     outcome = "failed"
     try:
         async with asyncio.timeout(limit_seconds):
-            await loop.create_connection(lambda: connection, target.host, target.port)
+            if target.is_local:
+                await loop.create_unix_connection(lambda: connection, target.host)
+            else:
+                await loop.create_connection(lambda: connection, target.host, target.port)
             await connection.enter()
         outcome = "accepted"
     except MysqlError as exc:
