@@ -7,11 +7,12 @@ The end, on SIGTERM or SIGINT: not ready any more, no new clients, open transact
 """
 
 import asyncio
+import contextlib
 import gc
 import logging
 import os
 import signal
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -20,9 +21,11 @@ from mitosis_gate.admin import Admin
 from mitosis_gate.backends.topology import Topology
 from mitosis_gate.certificates import ServerCertificate
 from mitosis_gate.credentials import Credentials, Secrets, UsersFile
+from mitosis_gate.door import door_of
 from mitosis_gate.executor.run import Executor
 from mitosis_gate.executor.schema import Planners
-from mitosis_gate.routing_watch import RoutingBook, RoutingFile, RoutingWatch
+from mitosis_gate.executor.sequences import Sequences
+from mitosis_gate.routing_watch import WATCH_SECONDS, RoutingBook, RoutingFile, RoutingWatch
 from mitosis_gate.server import Server
 from mitosis_gate.session import Services
 from mitosis_gate.settings import Settings
@@ -46,6 +49,7 @@ class Gate:
         self._stopping = ""
         self._stop = asyncio.Event()
         self._changed = asyncio.Event()
+        self._wakers: set[asyncio.Task[None]] = set()
         self._turned_at = 0.0
         self._is_serving = False
 
@@ -64,6 +68,8 @@ class Gate:
         self._book.subscribe(self._topology.obey)
         self._book.subscribe(self._planners.obey)
         self._book.subscribe(lambda keyspace, table: self._changed.set())
+        self._topology.news = self._note_older
+        self._quiet = asyncio.Condition()
         self._server = self._make_server()
         self._listen_to_signals()
         try:
@@ -80,10 +86,13 @@ class Gate:
             return file, UsersFile(settings.users_file, self._book)
         namespaces = api_server.own_namespaces(settings)
         door = api_server.from_settings(settings)
-        return RoutingWatch(door, namespaces, self._book), door
+        # Each namespace is confirmed several times within the lease, also when nothing happens.
+        seconds = min(WATCH_SECONDS, settings.lease_seconds / 3)
+        return RoutingWatch(door, namespaces, self._book, seconds), door
 
     def _make_server(self) -> Server:
-        executor = Executor(self._planners, self._topology)
+        sequences = Sequences(self._topology, self._credentials, self._settings.sequence_block)
+        executor = Executor(self._planners, self._topology, sequences)
         services = Services(
             settings=self._settings,
             topology=self._topology,
@@ -110,12 +119,15 @@ class Gate:
         port = None
         try:
             port = await self._open_admin_port()
-            await self._open_port(stop)
-            await asyncio.wait([stop, *background], return_when=asyncio.FIRST_COMPLETED)
-            if not stop.done():
-                log.critical("a part of the gate has ended: draining")
-            self._stopping = "draining"
-            await self._server.drain(self._settings.drain_seconds)
+            async with contextlib.AsyncExitStack() as doors:
+                if port is not None:
+                    await doors.enter_async_context(door_of(self, self._settings))
+                await self._open_port(stop)
+                await asyncio.wait([stop, *background], return_when=asyncio.FIRST_COMPLETED)
+                if not stop.done():
+                    log.critical("a part of the gate has ended: draining")
+                self._stopping = "draining"
+                await self._server.drain(self._settings.drain_seconds)
         finally:
             for task in (stop, *background):
                 task.cancel()
@@ -166,8 +178,22 @@ class Gate:
             age = self._source.age_seconds()
             if age != float("inf"):
                 metrics.ROUTING_AGE_SECONDS.set(age)
+                self._judge_age(age)
             self._certificate.look()
             await asyncio.sleep(HOUSEKEEPING_SECONDS)
+
+    def _judge_age(self, age_seconds: float) -> None:
+        """Beyond the lease somebody else may be primary by now, and this gate would not know."""
+        lease = self._settings.lease_seconds
+        is_late = age_seconds > lease
+        if is_late == bool(self._topology.doubt):
+            return
+        if is_late:
+            log.error("no confirmed routing table for %g s: holding writes", lease)
+        else:
+            log.warning("the routing tables are confirmed again: writes go on")
+        why = f"this gate could not confirm its routing table for {lease:g} s (--lease-seconds)"
+        self._topology.hold_writes(why if is_late else "")
 
     def _listen_to_signals(self) -> None:
         loop = asyncio.get_running_loop()
@@ -205,9 +231,25 @@ class Gate:
         table = self._book.get(keyspace)
         return table.version if table else 0
 
-    async def wait_for(self, keyspace: str, version: int) -> None:
+    def older(self, keyspace: str) -> Sequence[str]:
+        return self._topology.older(keyspace)
+
+    async def wait_for(self, keyspace: str, version: int, quiet: bool = False) -> None:
         await self._book.wait_for(keyspace, version)
+        async with self._quiet:
+            await self._quiet.wait_for(lambda: not (quiet and self.older(keyspace)))
+
+    def _note_older(self) -> None:
+        self._changed.set()
+        waker = asyncio.get_running_loop().create_task(self._tell_quiet())
+        self._wakers.add(waker)
+        waker.add_done_callback(self._wakers.discard)
+
+    async def _tell_quiet(self) -> None:
+        async with self._quiet:
+            self._quiet.notify_all()
 
     def _report(self) -> workers.Report:
         versions = {keyspace: t.version for keyspace, t in self._book.tables.items()}
-        return workers.Report(self.why_not_ready(), versions, self.routing())
+        older = {keyspace: found for keyspace in versions if (found := self.older(keyspace))}
+        return workers.Report(self.why_not_ready(), versions, self.routing(), older)

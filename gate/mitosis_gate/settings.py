@@ -30,6 +30,10 @@ class Settings:
     listen_port: int = 3306
     admin_host: str = "0.0.0.0"
     admin_port: int = 8081
+    door_port: int = 8443
+    """Where the operator asks what the gate obeys, with mutual TLS."""
+    door_tls_dir: Path | None = None
+    """tls.crt, tls.key and ca.crt of the operator's authority. None: no such door."""
     workers: int = 1
     """Processes that share the port; each has its own pools and about one core of work."""
     worker: int = 0
@@ -57,6 +61,8 @@ class Settings:
     max_statements: int = 1024
     """Prepared statements of one client."""
     plan_cache_bytes: int = 32 << 20
+    sequence_block: int = 1000
+    """AUTO_INCREMENT numbers that a worker takes at a time for a sharded table."""
 
     login_seconds: float = 10.0
     connect_seconds: float = 5.0
@@ -108,11 +114,14 @@ _KINDS: Mapping[str, Any] = {
     "worker": int,
     "listen_port": int,
     "admin_port": int,
+    "door_port": int,
+    "door_tls_dir": Path,
     "max_packet_bytes": int,
     "max_clients": int,
     "max_backends": int,
     "max_statements": int,
     "plan_cache_bytes": int,
+    "sequence_block": int,
     "login_seconds": float,
     "connect_seconds": float,
     "pool_wait_seconds": float,
@@ -147,7 +156,9 @@ _HELP: Mapping[str, str] = {
     "routing_file": "routing tables as JSON, in place of Kubernetes",
     "users_file": "passwords for --routing-file: {keyspace: {user: password}}",
     "tls_dir": "folder with tls.crt and tls.key for clients",
+    "door_tls_dir": "folder with tls.crt, tls.key and ca.crt for the operator's door",
     "backend_tls": "required or disabled",
+    "sequence_block": "AUTO_INCREMENT numbers that a worker takes at a time for a sharded table",
     "hold_slots": "statements that may wait for one shard",
     "hold_event_seconds": "how long one event of a shard may make statements wait",
     "hold_pause_seconds": "time after an event in which the next one makes nobody wait",

@@ -10,7 +10,7 @@ import logging
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
 log = logging.getLogger(__name__)
@@ -21,6 +21,7 @@ REQUEST_SECONDS = 10.0
 _REASONS = {
     200: "OK",
     400: "Bad Request",
+    403: "Forbidden",
     404: "Not Found",
     405: "Method Not Allowed",
     500: "Internal Server Error",
@@ -142,6 +143,8 @@ async def _lines(reader: asyncio.StreamReader) -> tuple[str, Mapping[str, str]]:
 class Request:
     path: str
     query: Mapping[str, str] = field(default_factory=dict)
+    caller: str = ""
+    """The name in the client's certificate; empty when it showed none."""
 
 
 @dataclass(frozen=True)
@@ -166,8 +169,10 @@ class WebServer:
         self._listener: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def start(self, host: str, port: int) -> None:
-        self._listener = await asyncio.start_server(self._accept, host, port, limit=HEAD_BYTES)
+    async def start(self, host: str, port: int, tls: ssl.SSLContext | None = None) -> None:
+        self._listener = await asyncio.start_server(
+            self._accept, host, port, limit=HEAD_BYTES, ssl=tls
+        )
 
     @property
     def port(self) -> int:
@@ -192,7 +197,8 @@ class WebServer:
         try:
             async with asyncio.timeout(REQUEST_SECONDS):
                 first, _ = await _lines(reader)
-            response = await self._response(first)
+            caller = _common_name(writer.get_extra_info("peercert") or {})
+            response = await self._response(first, caller)
             writer.write(response.pack())
             async with asyncio.timeout(REQUEST_SECONDS):
                 await writer.drain()
@@ -204,14 +210,23 @@ class WebServer:
             writer.transport.abort()
             raise
 
-    async def _response(self, first: str) -> Response:
+    async def _response(self, first: str, caller: str) -> Response:
         method, _, rest = first.partition(" ")
         if method != "GET":
             return Response(b"only GET is served here\n", 405)
         parts = urlsplit(rest.partition(" ")[0])
-        request = Request(unquote(parts.path), dict(parse_qsl(parts.query)))
+        request = Request(unquote(parts.path), dict(parse_qsl(parts.query)), caller)
         try:
             return await self._handle(request)
         except Exception:
             log.exception("a request for %s failed", request.path)
             return Response(b"the gate failed to answer; see its log\n", 500)
+
+
+def _common_name(certificate: Mapping[str, Any]) -> str:
+    """Of a certificate as `ssl` shows it; it was verified by then."""
+    for part in certificate.get("subject", ()):
+        for name, value in part:
+            if name == "commonName":
+                return str(value)
+    return ""

@@ -21,6 +21,7 @@ from typing import Any
 
 from mitosis_gate import metrics
 from mitosis_gate.admin import Admin
+from mitosis_gate.door import door_of
 from mitosis_gate.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -40,6 +41,8 @@ class Report:
     not_ready: str = "starting"
     versions: Mapping[str, int] = field(default_factory=dict)
     routing: Mapping[str, Any] = field(default_factory=dict)
+    older: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """By keyspace: shards on which something runs that began before they moved."""
 
     def to_line(self) -> bytes:
         return json.dumps(vars(self)).encode() + b"\n"
@@ -141,11 +144,17 @@ class Fleet:
     def version(self, keyspace: str) -> int:
         return min(w.report.versions.get(keyspace, 0) for w in self._workers)
 
-    async def wait_for(self, keyspace: str, version: int) -> None:
+    def older(self, keyspace: str) -> Sequence[str]:
+        found = {s for w in self._workers for s in w.report.older.get(keyspace, ())}
+        return sorted(found)
+
+    async def wait_for(self, keyspace: str, version: int, quiet: bool = False) -> None:
+        def is_so() -> bool:
+            obeyed = self.version(keyspace)
+            return obeyed >= version and obeyed > 0 and not (quiet and self.older(keyspace))
+
         async with self._changed:
-            await self._changed.wait_for(
-                lambda: self.version(keyspace) >= version and self.version(keyspace) > 0
-            )
+            await self._changed.wait_for(is_so)
 
 
 async def report_to_parent(
@@ -176,12 +185,14 @@ async def serve(settings: Settings, arguments: Sequence[str]) -> int:
     """The parent process, from the first worker to the last."""
     fleet = Fleet(settings.workers, arguments)
     port = Admin(fleet, settings.admin_host, settings.admin_port)
+    door = door_of(fleet, settings)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, fleet.stop, number)
     await port.start()
     try:
-        await fleet.run()
+        async with door:
+            await fleet.run()
     finally:
         await port.close()
     log.info("all workers have ended")
