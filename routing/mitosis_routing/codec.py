@@ -5,6 +5,7 @@ order; unknown fields are ignored, because a newer writer of the same format may
 """
 
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any
 
 from mitosis_routing.keyspace import SlotRange
@@ -17,7 +18,9 @@ from mitosis_routing.table import (
     ShardRoute,
     ShardState,
     TableRule,
+    UserLimits,
     UserRef,
+    UserTls,
 )
 
 FORMAT = 1
@@ -135,9 +138,30 @@ def _shard_from_json(body: Mapping[str, Any]) -> ShardRoute:
 
 def _user_to_json(user: UserRef) -> dict[str, Any]:
     secret = {"name": user.password.name, "key": user.password.key}
-    return _without_empty({"name": user.name, "passwordSecret": secret, "version": user.version})
+    limits = {name: value for name, value in vars(user.limits).items() if value}
+    return _without_empty(
+        {
+            "name": user.name,
+            "passwordSecret": secret,
+            "version": user.version,
+            "tls": user.tls.value if user.tls is not UserTls.NONE else None,
+            "tlsSubject": user.tls_subject,
+            "limits": limits or None,
+        }
+    )
 
 
 def _user_from_json(body: Mapping[str, Any]) -> UserRef:
     secret = body["passwordSecret"]
-    return UserRef(body["name"], SecretKey(secret["name"], secret["key"]), body.get("version", ""))
+    return UserRef(
+        body["name"],
+        SecretKey(secret["name"], secret["key"]),
+        body.get("version", ""),
+        tls=UserTls(body.get("tls", UserTls.NONE)),
+        tls_subject=body.get("tlsSubject", ""),
+        limits=_limits_from_json(body.get("limits", {})),
+    )
+
+
+def _limits_from_json(body: Mapping[str, Any]) -> UserLimits:
+    return UserLimits(**{f.name: body[f.name] for f in fields(UserLimits) if f.name in body})

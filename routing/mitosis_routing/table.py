@@ -83,12 +83,43 @@ class SecretKey:
     key: str
 
 
+class UserTls(StrEnum):
+    """What a gate asks of the connection of a user."""
+
+    NONE = "none"
+    REQUIRED = "required"
+    X509 = "x509"
+    """TLS with a certificate of the client that the gate's authority for clients has signed."""
+
+
+@dataclass(frozen=True)
+class UserLimits:
+    """What one user may use in each gate process; 0: no limit."""
+
+    connections: int = 0
+    statements: int = 0
+    """Running at the same time."""
+    rows: int = 0
+    """In the answer to one statement."""
+    bytes: int = 0
+    """In the answer to one statement."""
+    seconds: float = 0
+    """Time of one statement."""
+
+
+NO_LIMITS = UserLimits()
+
+
 @dataclass(frozen=True)
 class UserRef:
     name: str
     password: SecretKey
     version: str = ""
     """Changes with the password, so that a gate knows when to read the Secret again."""
+    tls: UserTls = UserTls.NONE
+    tls_subject: str = ""
+    """With X509: the subject of the certificate as MySQL writes it, `/C=SE/CN=app`; empty: any."""
+    limits: UserLimits = NO_LIMITS
 
 
 @dataclass(frozen=True)

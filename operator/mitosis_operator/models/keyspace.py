@@ -16,7 +16,7 @@ from mitosis_operator.models.reading import Reader
 from mitosis_operator.models.status import KeyspaceStatus
 from mitosis_operator.models.template import InstanceTemplate
 from mitosis_routing.keyspace import SlotRange, equal_ranges, find_problems
-from mitosis_routing.table import OtherTables
+from mitosis_routing.table import NO_LIMITS, OtherTables, UserLimits, UserTls
 
 DEFAULT_SLOTS = 4096
 SLOT_COUNTS = tuple(2**exponent for exponent in range(4, 17))
@@ -73,6 +73,9 @@ class User:
     name: str
     password: PasswordSecret
     grants: tuple[Grant, ...]
+    tls: UserTls = UserTls.NONE
+    tls_subject: str = ""
+    limits: UserLimits = NO_LIMITS
 
 
 @dataclass(frozen=True)
@@ -267,6 +270,17 @@ def _user_problems(users: Sequence[User]) -> Iterable[Problem]:
             yield Problem(
                 "BadUser", f"user {user.name} has ALL and other grants: write ALL by itself"
             )
+        if user.tls_subject and user.tls is not UserTls.X509:
+            yield Problem(
+                "BadUser",
+                f"user {user.name} has a tlsSubject but not tls: x509: write tls: x509",
+            )
+        for name, value in vars(user.limits).items():
+            if value < 0:
+                yield Problem(
+                    "BadUser",
+                    f"limits.{name} of user {user.name} is below 0: write 0 for no limit",
+                )
     for name, times in Counter(u.name for u in users).items():
         if times > 1:
             yield Problem("BadUser", f"user {name} stands {times} times in users: write it once")
@@ -308,12 +322,31 @@ def _read_user(read: Reader) -> User:
             Reader({"grant": g}, read.at("grants")).choice("grant", Grant)
             for g in read.texts("grants")
         ),
+        tls=read.choice("tls", UserTls, UserTls.NONE),
+        tls_subject=read.text("tlsSubject", ""),
+        limits=_read_limits(read.part("limits")),
+    )
+
+
+def _read_limits(read: Reader) -> UserLimits:
+    return UserLimits(
+        connections=read.integer("connections", 0),
+        statements=read.integer("statements", 0),
+        rows=read.integer("rows", 0),
+        bytes=read.integer("bytes", 0),
+        seconds=read.number("seconds", 0),
     )
 
 
 def _user_spec(user: User) -> dict[str, Any]:
-    return {
+    spec: dict[str, Any] = {
         "name": user.name,
         "passwordSecret": {"name": user.password.name, "key": user.password.key},
         "grants": [g.value for g in user.grants],
+        "tls": user.tls.value,
     }
+    if user.tls_subject:
+        spec["tlsSubject"] = user.tls_subject
+    if user.limits != NO_LIMITS:
+        spec["limits"] = {name: value for name, value in vars(user.limits).items() if value}
+    return spec

@@ -176,6 +176,9 @@ def _with_rules(table: RoutingTable, seen: KeyspaceSeen) -> RoutingTable:
                 user.name,
                 SecretKey(user.password.name, user.password.key),
                 versions.get(user.password.name, ""),
+                tls=user.tls,
+                tls_subject=user.tls_subject,
+                limits=user.limits,
             )
             for user in keyspace.users
         ),
