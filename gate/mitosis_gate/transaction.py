@@ -25,12 +25,14 @@ from mitosis_gate.planner.plan import TransactionControl, TransactionVerb
 class Holder(Client, Protocol):
     """What a transaction needs of its session."""
 
-    @property
-    def is_pinned(self) -> bool:
-        """Something besides the transaction keeps the bound connection."""
+    def is_pinned(self, connection: BackendConnection) -> bool:
+        """Something besides the transaction keeps this connection for the session."""
 
-    def clear_pins(self) -> None:
-        """The bound connection is gone, and with it what was kept there."""
+    def pinned_connection(self) -> BackendConnection | None:
+        """One that is pinned, if any is: `bound` is never None while there is one."""
+
+    def lose_pins(self, connection: BackendConnection) -> None:
+        """The connection is gone, and with it what was kept there."""
 
     async def borrow(self, shard: str) -> BackendConnection:
         """A connection of that shard as it comes; it is the session's to give back."""
@@ -45,7 +47,7 @@ class Holder(Client, Protocol):
         """From here on the transaction keeps it, and the end of the statement does not."""
 
     def release(self, connection: BackendConnection) -> None:
-        """It is clean and nobody's any more."""
+        """The transaction needs it no more: back to its pool, unless it is pinned."""
 
 
 class AtOnce(Enum):
@@ -295,7 +297,7 @@ class Transaction:
         text = f"{bound.target.instance} of shard {bound.shard} {why}"
         if bound.alive:
             bound.close("obsolete")
-        self._holder.clear_pins()
+        self._holder.lose_pins(bound)
         if bound.in_transaction:
             self._lost = text
             self._note()
@@ -304,27 +306,28 @@ class Transaction:
 
     def broke(self, connection: BackendConnection, why: str) -> None:
         """A connection broke while a statement of this session ran on it."""
+        self._holder.lose_pins(connection)
         if connection is not self.bound:
             return
-        self.bound = None
+        self.bound = self._holder.pinned_connection()
         if connection.in_transaction:
             self._lost = why
             self._note()
-        self._holder.clear_pins()
 
     def settle(self, connection: BackendConnection) -> None:
         """After a statement on a connection that is, or now becomes, the bound one."""
+        holder = self._holder
         if not connection.alive:
             if connection is self.bound:
-                self.bound = None
+                self.bound = holder.pinned_connection()
             return
-        if connection.in_transaction or self._holder.is_pinned:
+        if connection.in_transaction or holder.is_pinned(connection):
             if self.bound is None:
                 self.bound = connection
             elif connection is not self.bound:
-                self._holder.release(connection)
+                holder.release(connection)
             return
         if connection is self.bound:
-            self.bound = None
+            self.bound = holder.pinned_connection()
         self._savepoints.clear()
-        self._holder.release(connection)
+        holder.release(connection)

@@ -6,6 +6,7 @@ becomes the ERR packet, also in the middle of rows.
 """
 
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 from mitosis_gate.backends.account import Account
@@ -20,6 +21,9 @@ class Client(Protocol):
     connection_id: int
     capabilities: int
     last_insert_id: int
+    binary: bool
+    """The plan is that of a prepared statement: its rows must be in the binary format, as
+    `BackendConnection.stream(sql, binary=True)` gives them. `send_result` and `relay` do so."""
 
     @property
     def user(self) -> str: ...
@@ -68,6 +72,19 @@ class Client(Protocol):
         Each must be given back, in `finally`. Raises SeveralShards when the session is bound to
         another shard.
         """
+
+    def reading(
+        self, shards: Sequence[str]
+    ) -> AbstractAsyncContextManager[list[tuple[str, BackendConnection]]]:
+        """A connection to each shard, for a read: the branches of the open transaction, else
+        connections outside with the session's variables."""
+
+    def writing(
+        self, shards: Sequence[str]
+    ) -> AbstractAsyncContextManager[list[tuple[str, BackendConnection]]]:
+        """A connection to each shard, for one write: the branches of the open transaction, in which
+        a write that fails leaves nothing on any shard; else a transaction of its own, committed at
+        the end of the block. Answer the client behind the block."""
 
     async def any_backend(self) -> BackendConnection:
         """The bound one, or one of the shard used last, or of the first; as `backend`."""

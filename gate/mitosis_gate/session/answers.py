@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from mitosis_gate import metrics
 from mitosis_gate.errors import GateError, MysqlError, ResultTooSlow
 from mitosis_gate.session.services import Services
 from mitosis_gate.wire import constants as c
-from mitosis_gate.wire import packets
+from mitosis_gate.wire import packets, statements
 from mitosis_gate.wire.codec import frame, frames, packets_of
 from mitosis_gate.wire.packets import Ok
 
@@ -20,9 +21,12 @@ class Answers(asyncio.Protocol):
         "_answered",
         "_closed",
         "_drained",
+        "_more_follows",
         "_sequence",
         "_services",
+        "_titles",
         "_transport",
+        "binary",
         "capabilities",
     )
 
@@ -34,6 +38,12 @@ class Answers(asyncio.Protocol):
         self._closed = False
         self._sequence = 1
         self._answered = False
+        self._more_follows = False
+        """Another answer follows: the statement stands in the middle of a text of several."""
+        self.binary = False
+        """A prepared statement is carried out as text: rows go out in the binary format."""
+        self._titles: tuple[str, ...] = ()
+        """Names of the columns of that statement, where they show its `?`."""
 
     def _status(self) -> int:
         """Status flags of the session as they are now."""
@@ -67,11 +77,19 @@ class Answers(asyncio.Protocol):
     def send_result(
         self, columns: Sequence[bytes], rows: Iterable[bytes], warnings: int = 0
     ) -> None:
+        if self.binary:
+            known = [packets.column(column) for column in columns]
+            rows = [statements.binary_row(known, row) for row in rows]
         self.begin_rows(columns)
         self._write_all(rows)
         self.end_rows(warnings)
 
     def begin_rows(self, columns: Sequence[bytes]) -> None:
+        if len(self._titles) == len(columns):
+            columns = [
+                replace(packets.column(column), name=title).pack()
+                for column, title in zip(columns, self._titles, strict=True)
+            ]
         self._write_all(packets.result_head(columns, self._status(), self._ends_with_ok()))
 
     def _write_all(self, payloads: Iterable[bytes]) -> None:

@@ -13,7 +13,7 @@ import re
 from collections.abc import Coroutine, Sequence
 
 from mitosis_gate.backends.account import Account
-from mitosis_gate.backends.connection import BackendConnection
+from mitosis_gate.backends.connection import BackendConnection, Sink
 from mitosis_gate.backends.pool import Lane
 from mitosis_gate.errors import (
     BackendLost,
@@ -21,10 +21,11 @@ from mitosis_gate.errors import (
     InternalError,
     NotSupported,
     QueryKilled,
-    SeveralShards,
 )
 from mitosis_gate.planner import plan as plans
+from mitosis_gate.planner.pinning import USER_LOCK, USER_VARIABLE, Pinning, pinning_of
 from mitosis_gate.planner.plan import Flag
+from mitosis_gate.session.batches import AnswerPart
 from mitosis_gate.session.lending import Lending
 from mitosis_gate.session.services import Services
 from mitosis_gate.wire import constants as c
@@ -36,8 +37,6 @@ from mitosis_gate.wire.scanner import Expect
 log = logging.getLogger(__name__)
 
 FIRST = int(Expect.FIRST)
-STATEMENT_PIN = "statement"
-_PINNED = Flag.PINS | Flag.LAST | Flag.VARIABLES
 _COUNTS_OF_LAST = re.compile(rb"row_count|found_rows|diagnostics", re.IGNORECASE)
 _WARNINGS_OF_LAST = re.compile(rb"warnings|errors|error_count|warning_count", re.IGNORECASE)
 
@@ -49,7 +48,10 @@ class Forwarding(Lending):
         "_active",
         "_ends_after",
         "_forwarded",
+        "_failed",
         "_has_input",
+        "_in_batch",
+        "_locks",
         "_names",
         "_relayed",
         "_strips",
@@ -80,6 +82,12 @@ class Forwarding(Lending):
         self._ends_after: GateError | str | None = None
         """Close when nothing runs: at once, or with this error once no transaction is open."""
         self._forwarded = False
+        self._in_batch = False
+        """Several statements in one text are carried out, in one task."""
+        self._failed = False
+        """The answer that was passed on last was an error."""
+        self._locks: set[bytes] = set()
+        """Names of the user locks that it took, as literals; empty for one that was computed."""
         self.forwarded_statements = 0
         self.write_blocked_at = 0.0
 
@@ -121,14 +129,16 @@ class Forwarding(Lending):
         self._send(connection, packet, expect)
         return True
 
-    def _send(self, connection: BackendConnection, packet: bytes, expect: int) -> None:
+    def _send(
+        self, connection: BackendConnection, packet: bytes, expect: int, sink: Sink | None = None
+    ) -> None:
         """From here on the answer goes to the client as it comes."""
         self._active = self._last = connection
         connection.last_user = self.connection_id
         self._forwarded = False
         self._sequence = 1
         self.forwarded_statements += 1
-        connection.start(self, packet, expect, self._strips)
+        connection.start(sink or self, packet, expect, self._strips)
         if self.write_blocked_at:
             connection.pause()
 
@@ -159,25 +169,70 @@ class Forwarding(Lending):
             self._release_kept()
             connection = await self._connection(shard, plan.flags)
         if plan.flags & Flag.PINS:
-            self._add_pin(STATEMENT_PIN)
-        self._hand_over(connection, packet, expect)
+            await self._pinning(connection, packet, expect, pinning_of(sql))
+        else:
+            await self._hand_over(connection, packet, expect)
 
-    def _hand_over(self, connection: BackendConnection, packet: bytes, expect: int) -> None:
-        """Let callbacks go on where the task ends."""
+    async def _hand_over(self, connection: BackendConnection, packet: bytes, expect: int) -> None:
+        """Let callbacks go on where the task ends, unless more statements follow in it."""
+        if not self._in_batch:
+            self._borrowed.discard(connection)
+            if not connection.alive:
+                raise BackendLost(f"the connection to shard {connection.shard} broke; repeat")
+            self._send(connection, packet, expect)
+            return
+        await self._passed_on(connection, packet, expect)
         self._borrowed.discard(connection)
-        if not connection.alive:
-            raise BackendLost(f"the connection to shard {connection.shard} broke; repeat")
-        self._send(connection, packet, expect)
+        self._outside.discard(connection)
+        self._part_with(connection)
 
     async def _connection(self, shard: str, flags: Flag) -> BackendConnection:
+        if flags & Flag.VARIABLES:
+            self._must_be_at(USER_VARIABLE, shard)
         if self.in_transaction and flags & Flag.OUTSIDE and self.bound_shard not in (None, shard):
+            if any(kept.shard == shard for kept in self._pins.values()):
+                return await self.borrow(shard)
             return await self.backend(shard, outside=True)
-        if self._pins and flags & _PINNED and self.bound_shard not in (None, shard):
-            raise SeveralShards(
-                f"the statement needs what this session keeps on shard {self.bound_shard}, "
-                f"but its rows are on {shard}"
-            )
         return await self.backend(shard)
+
+    async def _pinning(
+        self, connection: BackendConnection, packet: bytes, expect: int, pinning: Pinning
+    ) -> None:
+        """Run a statement that leaves something on its connection, or ends that."""
+        fresh = [reason for reason in pinning.reasons if reason not in self._pins]
+        if USER_LOCK in fresh:
+            self._locks.clear()
+        for reason in pinning.reasons:
+            self._must_be_at(reason, connection.shard)
+            self._add_pin(reason, connection)
+        self._borrowed.discard(connection)
+        self._outside.discard(connection)
+        ok = await self._passed_on(connection, packet, expect)
+        if ok is None:
+            for reason in fresh:
+                if reason != USER_VARIABLE:
+                    self._take_pin(reason)
+        elif pinning.ends == USER_LOCK or USER_LOCK in pinning.reasons:
+            await self._count_locks(connection, pinning)
+        elif pinning.ends:
+            self._take_pin(pinning.ends)
+        self._part_with(connection)
+
+    async def _count_locks(self, connection: BackendConnection, pinning: Pinning) -> None:
+        """Ask which of the user locks that this session took it still has."""
+        if pinning.releases_all:
+            self._locks.clear()
+        self._locks.update(pinning.locks)
+        if pinning.has_unknown_lock:
+            self._locks.add(b"")
+        if pinning.ends and self._locks and b"" not in self._locks:
+            names = list(self._locks)
+            asked = b", ".join(b"IS_USED_LOCK(%b) <=> CONNECTION_ID()" % name for name in names)
+            row = (await connection.query(b"SELECT " + asked)).values()[0]
+            held = {name for name, is_held in zip(names, row, strict=True) if is_held == b"1"}
+            self._locks.intersection_update(held)
+        if not self._locks:
+            self._take_pin(USER_LOCK)
 
     async def _connection_of_last(self, shard: str, sql: bytes) -> BackendConnection:
         """The connection of the statement before, or one that is told its LAST_INSERT_ID()."""
@@ -209,15 +264,31 @@ class Forwarding(Lending):
 
     async def _any_forward(self, packet: bytes, expect: int) -> None:
         self._release_kept()
-        self._hand_over(await self.any_backend(), packet, expect)
+        await self._hand_over(await self.any_backend(), packet, expect)
 
     async def relay(self, connection: BackendConnection, sql: bytes) -> Ok | None:
-        self._relayed = asyncio.get_running_loop().create_future()
-        relayed = self._relayed
-        packet = frame(statements.pack_query(sql, self._names), 0)
-        self._send(connection, packet, FIRST)
+        if not self.binary:
+            packet = frame(statements.pack_query(sql, self._names), 0)
+            return await self._passed_on(connection, packet, FIRST)
+        key = (sql, connection.applied)
+        here = connection.statements.get(key) or (await connection.prepare(key, sql))[0]
+        packet = frame(statements.pack_execution(here.number), 0)
+        return await self._passed_on(connection, packet, FIRST)
+
+    async def _passed_on(
+        self, connection: BackendConnection, packet: bytes, expect: int
+    ) -> Ok | None:
+        """Send a command and pass its answer on; None when that was an error."""
+        if not connection.alive:
+            raise BackendLost(f"the connection to shard {connection.shard} broke; repeat")
+        relayed: asyncio.Future[Ok | None] = asyncio.get_running_loop().create_future()
+        self._relayed = relayed
+        part = AnswerPart(self, self._sequence, self._more_follows) if self._in_batch else None
+        self._send(connection, packet, expect, part)
         try:
-            return await relayed
+            ok = await relayed
+            self._failed = ok is None
+            return ok
         except asyncio.CancelledError:
             self._relayed = None
             self._active = None
@@ -264,12 +335,23 @@ class Forwarding(Lending):
             self._answered = True
             if not relayed.done():
                 relayed.set_result(None if scanner.error else scanner.ok)
-        elif connection is self._transaction.bound or connection.in_transaction or self._pins:
+        else:
+            self._part_with(connection)
+
+    def _part_with(self, connection: BackendConnection) -> None:
+        """A statement has ended; the connection is kept for the next one or given back."""
+        scanner = connection.scanner
+        if connection is self._transaction.bound or connection.in_transaction or self._pins:
             self._transaction.settle(connection)
         elif scanner.warnings or scanner.error is not None:
             self._kept = connection
         else:
             self._services.topology.give_back(connection)
+
+    def answer_of_part(self, connection: BackendConnection, data: bytes, sequence: int) -> None:
+        """As `answer_end`, for one of several answers; `sequence` is the number that follows."""
+        self.answer_end(connection, data)
+        self._sequence = sequence
 
     def _note_ok(self, connection: BackendConnection) -> None:
         """Remember what LAST_INSERT_ID() would say.
@@ -324,6 +406,8 @@ class Forwarding(Lending):
             self._fail(InternalError("the gate failed to carry out the statement; see its log"))
         finally:
             self._task = None
+            self.binary = self._in_batch = self._more_follows = False
+            self._titles = ()
             self._drop_borrowed()
         if self._active is None and not self._closed:
             # not from here: the next command must not run inside this task

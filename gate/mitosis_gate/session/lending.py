@@ -17,7 +17,7 @@ from mitosis_gate.backends.account import Account
 from mitosis_gate.backends.connection import BackendConnection
 from mitosis_gate.backends.topology import Lanes
 from mitosis_gate.backends.variables import Variables
-from mitosis_gate.errors import MysqlError, SeveralShards, ShardUnavailable
+from mitosis_gate.errors import BackendLost, MysqlError, SeveralShards, ShardUnavailable
 from mitosis_gate.planner.build import Planner
 from mitosis_gate.planner.plan import DEFAULT_VARIANT, Variant
 from mitosis_gate.session.answers import Answers
@@ -80,7 +80,8 @@ class Lending(Answers):
         self._outside: set[BackendConnection] = set()
         self._last: BackendConnection | None = None
         self._kept: BackendConnection | None = None
-        self._pins: set[str] = set()
+        self._pins: dict[str, BackendConnection] = {}
+        """What is kept on connections, by reason."""
         self._transaction = Transaction(self._as_holder())
         self.last_insert_id = 0
 
@@ -140,12 +141,25 @@ class Lending(Answers):
     async def backend(self, shard: str, outside: bool = False) -> BackendConnection:
         if not outside:
             return await self._transaction.join(shard)
-        connection = await self.borrow(shard)
+        connection = await self._borrow(shard)
         self._outside.add(connection)
         await self._tune(connection, self._variables.without("autocommit"))
         return connection
 
     async def borrow(self, shard: str) -> BackendConnection:
+        for kept in self._pins.values():
+            if kept.shard == shard:
+                if kept.alive and not kept.obsolete:
+                    return kept
+                kept.close("obsolete")
+                self.lose_pins(kept)
+                raise BackendLost(
+                    f"the connection to shard {shard} is closed; what this session kept there is "
+                    "lost"
+                )
+        return await self._borrow(shard)
+
+    async def _borrow(self, shard: str) -> BackendConnection:
         account = self.account
         connection = await self._services.topology.borrow(
             account.keyspace, shard, account, self._variant_bits
@@ -177,7 +191,8 @@ class Lending(Answers):
         self._borrowed.discard(connection)
 
     def release(self, connection: BackendConnection) -> None:
-        self._services.topology.give_back(connection)
+        if not self.is_pinned(connection):
+            self._services.topology.give_back(connection)
 
     async def commit(self) -> None:
         await self._transaction.commit()
@@ -221,44 +236,64 @@ class Lending(Answers):
     def is_gone(self) -> bool:
         return self._closed
 
-    @property
-    def is_pinned(self) -> bool:
-        return bool(self._pins)
+    def is_pinned(self, connection: BackendConnection) -> bool:
+        return connection in self._pins.values()
+
+    def pinned_connection(self) -> BackendConnection | None:
+        return next(iter(self._pins.values()), None)
 
     def pin(self, reason: str, connection: BackendConnection) -> None:
-        bound = self._transaction.bound
-        if bound is not None and bound is not connection:
-            raise SeveralShards(f"this session already keeps a connection of {bound.shard}")
-        self._add_pin(reason)
-        self._transaction.bound = connection
+        self._add_pin(reason, connection)
+        if self._transaction.bound is None:
+            self._transaction.bound = connection
         self._borrowed.discard(connection)
+        self._outside.discard(connection)
 
-    def _add_pin(self, reason: str) -> None:
+    def _add_pin(self, reason: str, connection: BackendConnection) -> None:
         if reason not in self._pins:
-            self._pins.add(reason)
             metrics.PINNED.labels(reason=reason).inc()
+        self._pins[reason] = connection
 
     def unpin(self, reason: str) -> None:
-        if reason in self._pins:
-            self._pins.discard(reason)
-            metrics.PINNED.labels(reason=reason).dec()
+        connection = self._take_pin(reason)
+        if connection is not None and not connection.busy:
+            self._transaction.settle(connection)
 
-    def clear_pins(self) -> None:
-        for reason in self._pins:
+    def _take_pin(self, reason: str) -> BackendConnection | None:
+        """Forget a pin; the connection stays where it is until it is settled."""
+        connection = self._pins.pop(reason, None)
+        if connection is not None:
             metrics.PINNED.labels(reason=reason).dec()
-        self._pins.clear()
+        return connection
+
+    def lose_pins(self, connection: BackendConnection) -> None:
+        for reason in [r for r, kept in self._pins.items() if kept is connection]:
+            self._take_pin(reason)
+
+    def _must_be_at(self, reason: str, shard: str) -> None:
+        """What the session keeps on a connection is of no use on another."""
+        kept = self._pins.get(reason)
+        if kept is not None and kept.shard != shard:
+            raise SeveralShards(
+                f"the statement needs what this session keeps on shard {kept.shard} ({reason}), "
+                f"but its rows are on {shard}"
+            )
 
     def _drop(self, connection: BackendConnection) -> None:
-        if connection.in_transaction or connection.busy or self._pins:
+        """The session ends or begins anew: what it left there is for nobody else."""
+        if connection.in_transaction or connection.busy or self.is_pinned(connection):
             connection.abandon("client gone")
         else:
             self._services.topology.give_back(connection)
 
-    def _release_everything(self) -> None:
-        for held in (self._transaction.bound, self._kept):
-            if held is not None:
+    def _release_everything(self, spared: BackendConnection | None = None) -> None:
+        """Drop all that is held, `spared` apart."""
+        for held in {self._transaction.bound, self._kept, *self._pins.values()}:
+            if held is not None and held is not spared:
                 self._drop(held)
         self._transaction.bound = self._kept = None
+        for reason in tuple(self._pins):
+            self._take_pin(reason)
 
     def _release_kept(self) -> None:
         kept, self._kept = self._kept, None
@@ -284,7 +319,9 @@ class Lending(Answers):
 
     def _status(self) -> int:
         status = c.STATUS_AUTOCOMMIT if self.autocommit else 0
-        return status | c.STATUS_IN_TRANS if self.in_transaction else status
+        if self.in_transaction:
+            status |= c.STATUS_IN_TRANS
+        return status | c.STATUS_MORE_RESULTS if self._more_follows else status
 
 
 def _variables_of_login(charset: int) -> Variables:

@@ -6,16 +6,18 @@ from mitosis_gate.backends.account import Account
 from mitosis_gate.errors import (
     GateError,
     MysqlError,
-    NotSupported,
     PacketTooLarge,
     TooManyStatements,
     UnknownStatement,
 )
 from mitosis_gate.planner import plan as plans
 from mitosis_gate.planner.build import Planner
+from mitosis_gate.planner.lexer import shape_of
+from mitosis_gate.planner.pinning import pinning_of
 from mitosis_gate.planner.plan import Flag, Plan
-from mitosis_gate.session.forwarding import FIRST, STATEMENT_PIN, Forwarding
+from mitosis_gate.session.forwarding import FIRST, Forwarding
 from mitosis_gate.session.services import Services
+from mitosis_gate.wire import constants as c
 from mitosis_gate.wire import packets, statements
 from mitosis_gate.wire.codec import Splitter, frame
 from mitosis_gate.wire.scanner import Expect
@@ -23,12 +25,25 @@ from mitosis_gate.wire.scanner import Expect
 NO_FLAGS = Flag.NONE
 NEEDS_TASK = Flag.COMMITS | Flag.PINS | Flag.LAST | Flag.VARIABLES | Flag.CLOCK
 NEEDS_EXECUTOR = Flag.COMMITS | Flag.CLOCK
+ALSO_AS_TEXT = NEEDS_EXECUTOR | Flag.PINS
+"""What is known only when the values are."""
 
 
 class Statement:
     """A prepared statement of the client."""
 
-    __slots__ = ("key", "long_data", "number", "planned", "planner", "problem", "sql", "types")
+    __slots__ = (
+        "_pieces",
+        "key",
+        "long_data",
+        "number",
+        "planned",
+        "planner",
+        "problem",
+        "sql",
+        "titles",
+        "types",
+    )
 
     def __init__(self, number: int, sql: bytes, planner: Planner, planned: plans.Prepared) -> None:
         self.number = number
@@ -39,6 +54,49 @@ class Statement:
         self.long_data: dict[int, bytes] = {}
         self.problem: GateError | None = None
         """What went wrong with long data, which has no answer of its own."""
+        self.titles: tuple[str, ...] = ()
+        """Names of its columns, if one of them shows a `?`."""
+        self._pieces: tuple[bytes, ...] | None = None
+
+    def text(self, literals: Sequence[bytes], is_unsigned: Sequence[bool] = ()) -> bytes:
+        """The statement with its parameters written out.
+
+        An unsigned number is cast where it meets a minus: as a plain literal it would be signed.
+        """
+        if self._pieces is None:
+            self._pieces = pieces_of(self.sql)
+        pieces = self._pieces
+        parts = [pieces[0]]
+        for place, literal in enumerate(literals):
+            after = pieces[place + 1]
+            if place < len(is_unsigned) and is_unsigned[place] and literal.isdigit():
+                if pieces[place].rstrip().endswith(b"-") or after.lstrip().startswith(b"-"):
+                    literal = b"CAST(" + literal + b" AS UNSIGNED)"
+            parts += (_apart(parts[-1], literal), after)
+        return b"".join(parts)
+
+
+def pieces_of(sql: bytes) -> tuple[bytes, ...]:
+    """What stands between the `?` of a statement."""
+    shape = shape_of(sql)
+    pieces = [b""]
+    for text, literal in zip(shape.texts, [*shape.literals, b""], strict=True):
+        pieces[-1] += text
+        if literal == b"?":
+            pieces.append(b"")
+        else:
+            pieces[-1] += literal
+    return tuple(pieces)
+
+
+def _apart(before: bytes, literal: bytes) -> bytes:
+    """`LIMIT?` must not become `LIMIT5`, nor `-?` the beginning of a comment."""
+    last = before[-1:]
+    return (
+        b" " + literal
+        if last.isalnum() or last in (b"_", b"-", b"$") or last > b"\x7f"
+        else literal
+    )
 
 
 class Prepared(Forwarding):
@@ -61,9 +119,6 @@ class Prepared(Forwarding):
         """Any plan of a text."""
         raise NotImplementedError
 
-    async def _control_later(self, plan: plans.TransactionControl, sql: bytes) -> None:
-        raise NotImplementedError
-
     def _prepare(self, payload: bytes) -> None:
         self._start(self._prepare_later(payload[1:]))
 
@@ -74,11 +129,11 @@ class Prepared(Forwarding):
             )
         planner = await self._refresh()
         planned = planner.prepare(sql, self._variant)
-        if isinstance(planned.describe, plans.Refuse):
-            refusal = planned.describe
-            raise MysqlError(refusal.code, refusal.sqlstate, refusal.message)
+        where = planned.describe
+        if isinstance(where, plans.Refuse):
+            where = self._where_to_describe(sql, planner, planned, where)
         self._release_kept()
-        shard = self.table.shards[self._choose(planned.describe)].name
+        shard = self.table.shards[self._choose(where)].name
         elsewhere = self.in_transaction and self.bound_shard not in (None, shard)
         outside = elsewhere or self._transaction.has_begun_nowhere
         connection = await self.backend(shard, outside=outside)
@@ -89,8 +144,20 @@ class Prepared(Forwarding):
         statement = Statement(self._next_statement, sql, planner, planned)
         self._next_statement += 1
         self._statements[statement.number] = statement
+        if b"?" in sql:
+            statement.titles = _titles(answer)
         self._answered = True
         self._put(answer[:5] + statement.number.to_bytes(4, "little") + answer[9:])
+
+    def _where_to_describe(
+        self, sql: bytes, planner: Planner, planned: plans.Prepared, refusal: plans.Refuse
+    ) -> plans.AnyShard:
+        """Some statements are refused only because a value is not known yet."""
+        if planned.parameters:
+            probe = b"1".join(pieces_of(sql))
+            if not isinstance(planner.route(probe, self._variant), plans.Refuse):
+                return plans.AnyShard((0,), Flag.OUTSIDE)
+        raise MysqlError(refusal.code, refusal.sqlstate, refusal.message)
 
     def _statement(self, payload: bytes) -> Statement:
         number = int.from_bytes(payload[1:5], "little")
@@ -159,19 +226,18 @@ class Prepared(Forwarding):
     async def _execute_planned(
         self, statement: Statement, sent: statements.Execution, plan: Plan
     ) -> None:
-        if isinstance(plan, plans.Refuse):
-            raise MysqlError(plan.code, plan.sqlstate, plan.message)
-        if isinstance(plan, plans.TransactionControl):
-            await self._control_later(plan, statement.sql)
-            return
-        if not isinstance(plan, plans.OneShard | plans.AnyShard) or plan.flags & NEEDS_EXECUTOR:
-            if sent.parameters == 0 and not isinstance(plan, plans.Scatter):
-                await self._carry_out_later(plan, statement.sql, b"")
+        text = statement.sql
+        if not isinstance(plan, plans.OneShard | plans.AnyShard) or plan.flags & ALSO_AS_TEXT:
+            planned = statement.planned
+            if planned.parameters:
+                text = self._as_text(statement, sent)
+                plan = statement.planner.route(text, self._variant)
+            if not isinstance(plan, plans.OneShard | plans.AnyShard) or plan.flags & NEEDS_EXECUTOR:
+                self.binary = True
+                self._titles = statement.titles
+                statement.long_data.clear()
+                await self._carry_out_later(plan, text, b"")
                 return
-            raise NotSupported(
-                "a prepared statement that needs several shards: send it as text, "
-                "or name the sharding key"
-            )
         index = plan.shard if isinstance(plan, plans.OneShard) else self._choose(plan)
         shard = self.table.shards[index].name
         if plan.flags & Flag.LAST:
@@ -187,10 +253,18 @@ class Prepared(Forwarding):
             connection.send(frame(statements.pack_long_data(here.number, parameter, data), 0))
         statement.long_data.clear()
         here.types = sent.types
-        if plan.flags & Flag.PINS:
-            self._add_pin(STATEMENT_PIN)
         packet = frame(sent.pack(here.number, with_types=True), 0)
-        self._hand_over(connection, packet, Expect.FIRST)
+        if plan.flags & Flag.PINS:
+            await self._pinning(connection, packet, Expect.FIRST, pinning_of(text))
+        else:
+            await self._hand_over(connection, packet, Expect.FIRST)
+
+    def _as_text(self, statement: Statement, sent: statements.Execution) -> bytes:
+        """The execution as a statement of COM_QUERY, to be planned like any other."""
+        count = statement.planned.parameters
+        names = self._names
+        values = statements.literals(sent, count, names, statement.long_data, self._variant.utf8)
+        return statement.text(values, statements.unsigned(sent, names))
 
     def _long_data(self, payload: bytes) -> None:
         """Has no answer, not even an error: that comes with the execution."""
@@ -213,3 +287,17 @@ class Prepared(Forwarding):
         statement.long_data.clear()
         statement.problem = None
         self.send_ok()
+
+
+def _titles(answer: bytes) -> tuple[str, ...]:
+    """Names of the columns in the answer to a PREPARE, if they show one of its `?`."""
+    splitter = Splitter(len(answer))
+    splitter.sequence = 1
+    splitter.feed(answer)
+    prepared = packets.prepared(splitter.next() or b"")
+    definitions = []
+    while (payload := splitter.next()) is not None:
+        if payload[0] != c.EOF:
+            definitions.append(payload)
+    names = tuple(packets.column(d).name for d in definitions[prepared.parameters :])
+    return names if any("?" in name for name in names) else ()

@@ -112,11 +112,7 @@ class Session(Prepared):
         active, self._active = self._active, None
         if active is not None:
             active.abandon("client gone")
-        for held in (self._transaction.bound, self._kept):
-            if held is not None and held is not active:
-                self._drop(held)
-        self._transaction.bound = self._kept = None
-        self.clear_pins()
+        self._release_everything(spared=active)
         if self._drained is not None and not self._drained.done():
             self._drained.cancel()
         self._sessions.ended(self)
@@ -219,7 +215,6 @@ class Session(Prepared):
 
     def _reset(self, payload: bytes) -> None:
         self._release_everything()
-        self.clear_pins()
         self._statements.clear()
         self._transaction.forget()
         self.last_insert_id = 0
@@ -293,10 +288,25 @@ class Session(Prepared):
         elif isinstance(plan, plans.ConnectionId):
             self._send_connection_id(plan.column)
         elif isinstance(plan, plans.Batch):
-            raise NotSupported("several statements in one text: send them one by one")
+            await self._carry_out_batch(plan, sql)
         else:
             self._release_kept()
             await self._services.execute(plan, sql, self)
+
+    async def _carry_out_batch(self, batch: plans.Batch, sql: bytes) -> None:
+        """One statement after the other, each with its answer; the first error is the last."""
+        if not self.capabilities & c.CLIENT_MULTI_STATEMENTS:
+            raise _second_statement(batch, sql)
+        self._in_batch = True
+        for number, statement in enumerate(batch.statements, 1):
+            self._more_follows = number < len(batch.statements)
+            self._answered = self._forwarded = self._failed = False
+            planner = await self._refresh()
+            plan = self._checked(planner.route(statement, self._variant))
+            packet = frame(statements.pack_query(statement, self._names), 0)
+            await self._carry_out_later(plan, statement, packet)
+            if self._failed:
+                return
 
     def _send_connection_id(self, name: str) -> None:
         column = packets.Column(
@@ -388,6 +398,19 @@ class Session(Prepared):
             self._sequence = 0
             self._write(packets.error_packet(self._ends_after))
             self._close()
+
+
+def _second_statement(batch: plans.Batch, sql: bytes) -> MysqlError:
+    """What MySQL says of a text with several statements that nobody asked for."""
+    at = sql.index(batch.statements[1], sql.index(batch.statements[0]) + len(batch.statements[0]))
+    line = sql.count(b"\n", 0, at) + 1
+    near = sql[at:].lstrip()[:80].decode(errors="replace")
+    return MysqlError(
+        1064,
+        "42000",
+        "You have an error in your SQL syntax; check the manual that corresponds to your MySQL "
+        f"server version for the right syntax to use near '{near}' at line {line}",
+    )
 
 
 _HANDLERS: Mapping[int, Callable[[Session, bytes], None]] = {

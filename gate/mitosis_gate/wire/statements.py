@@ -1,16 +1,21 @@
 """COM_STMT_EXECUTE: where its parameters are, and what some of them are worth.
 
-A prepared statement is passed on in its binary form. Read are only the types, which a backend that
-has not seen them must be told again, and the values that decide the route.
+A prepared statement for one shard is passed on in its binary form. Read are only the types, which a
+backend that has not seen them must be told again, and the values that decide the route. For several
+shards all values are written as SQL literals; no value can end its literal early, because every
+quote and backslash in it is escaped and the gate serves no character set or SQL mode in which they
+could be read otherwise.
 """
 
 import functools
+import math
 import struct
 from collections.abc import Callable, Mapping, Sequence
 
-from mitosis_gate.errors import MalformedPacket, WrongArguments
+from mitosis_gate.errors import InternalError, MalformedPacket, WrongArguments
 from mitosis_gate.wire import constants as c
-from mitosis_gate.wire.codec import lenenc, read_int, read_lenenc, read_lenenc_bytes
+from mitosis_gate.wire import packets
+from mitosis_gate.wire.codec import lenenc, lenenc_bytes, read_int, read_lenenc, read_lenenc_bytes
 
 Value = int | float | bytes | None
 _HEAD = 10  # command, statement id, flags, iteration count
@@ -28,6 +33,8 @@ _FIXED: Mapping[int, tuple[int, str, str]] = {
     c.TYPE_DOUBLE: (8, "<d", "<d"),
 }
 _DATES = frozenset({c.TYPE_DATE, c.TYPE_DATETIME, c.TYPE_TIMESTAMP})
+_BLOBS = frozenset({c.TYPE_TINY_BLOB, c.TYPE_MEDIUM_BLOB, c.TYPE_LONG_BLOB, c.TYPE_BLOB})
+_DECIMALS = frozenset({c.TYPE_DECIMAL, c.TYPE_NEWDECIMAL})
 
 
 class Execution:
@@ -178,6 +185,92 @@ def _time(value: bytes) -> str:
     return text
 
 
+def literals(
+    sent: Execution, count: int, names: bool, long_data: Mapping[int, bytes], utf8: bool
+) -> list[bytes]:
+    """The first `count` parameters as SQL; `utf8`: the client writes in utf8mb4."""
+    found = values(sent, range(count), names, long_data)
+    if not count:
+        return []
+    kinds = _types(sent.types, sent.parameters, names)
+    return [literal_of(value, kinds[index][0], utf8) for index, value in enumerate(found)]
+
+
+def unsigned(sent: Execution, names: bool) -> list[bool]:
+    """Which parameters are of an unsigned type."""
+    return [is_unsigned for _, is_unsigned in _types(sent.types, sent.parameters, names)]
+
+
+def literal_of(value: Value, kind: int, utf8: bool = True) -> bytes:
+    """SQL text that means to MySQL what a bound value of that type means."""
+    if value is None:
+        return b"NULL"
+    if isinstance(value, int):
+        return b"%d" % value
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise WrongArguments("a bound number is not finite, and SQL cannot write it")
+        text = repr(value)
+        return (text if "e" in text else text + "e0").encode()
+    if kind in _DECIMALS and _is_decimal(value):
+        return value if b"." in value else value + b"."
+    if kind in _DATES or kind == c.TYPE_TIME:
+        return _temporal(value, kind)
+    if kind in _BLOBS or (utf8 and not _is_utf8(value)):
+        return b"_binary" + quoted(value)
+    return quoted(value)
+
+
+def _is_decimal(value: bytes) -> bool:
+    digits = value.removeprefix(b"-")
+    return digits.replace(b".", b"", 1).isdigit() and digits[:1].isdigit()
+
+
+def _temporal(value: bytes, kind: int) -> bytes:
+    """A date that is partly zero stands as text: MySQL takes no typed literal of it."""
+    if kind == c.TYPE_TIME:
+        return b"TIME'" + value + b"'"
+    if value[:4] == b"0000" or value[5:7] == b"00" or value[8:10] == b"00":
+        return b"'" + value + b"'"
+    return (b"TIMESTAMP'" if len(value) > 10 else b"DATE'") + value + b"'"
+
+
+def _is_utf8(value: bytes) -> bool:
+    try:
+        value.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def quoted(value: bytes) -> bytes:
+    """A string literal; NUL is escaped because the gate reads none in statements."""
+    if b"'" in value or b"\\" in value or b"\0" in value:
+        value = value.replace(b"\\", b"\\\\").replace(b"'", b"\\'").replace(b"\0", b"\\0")
+    return b"'" + value + b"'"
+
+
+def binary_row(columns: Sequence[packets.Column], row: bytes) -> bytes:
+    """A text row of a small answer of the gate's own as the execution of a statement has it."""
+    fields = packets.read_text_row(row)
+    nulls = bytearray((len(fields) + 9) // 8)
+    parts = []
+    for place, (column, value) in enumerate(zip(columns, fields, strict=True)):
+        if value is None:
+            nulls[(place + 2) // 8] |= 1 << (place + 2) % 8
+        elif column.type in _FIXED:
+            size, signed_form, unsigned_form = _FIXED[column.type]
+            if column.type in (c.TYPE_FLOAT, c.TYPE_DOUBLE):
+                parts.append(struct.pack(signed_form, float(value)))
+            else:
+                parts.append((int(value) & ((1 << 8 * size) - 1)).to_bytes(size, "little"))
+        elif column.type in _DATES or column.type == c.TYPE_TIME:
+            raise InternalError(f"the gate makes no binary rows with type {column.type}")
+        else:
+            parts.append(lenenc_bytes(value))
+    return b"\0" + bytes(nulls) + b"".join(parts)
+
+
 def long_data(payload: bytes) -> tuple[int, int, bytes]:
     """COM_STMT_SEND_LONG_DATA: statement, parameter, bytes."""
     number, at = read_int(payload, 1, 4)
@@ -187,6 +280,11 @@ def long_data(payload: bytes) -> tuple[int, int, bytes]:
 
 def pack_long_data(number: int, parameter: int, data: bytes) -> bytes:
     return b"\x18" + number.to_bytes(4, "little") + parameter.to_bytes(2, "little") + data
+
+
+def pack_execution(number: int) -> bytes:
+    """COM_STMT_EXECUTE of a statement without parameters."""
+    return b"\x17" + number.to_bytes(4, "little") + b"\0" + (1).to_bytes(4, "little")
 
 
 def query_text(payload: bytes) -> bytes:

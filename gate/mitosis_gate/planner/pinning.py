@@ -1,0 +1,93 @@
+"""What a statement with Flag.PINS leaves on its connection, by name, and which of it ends there.
+
+Read from the text when such a statement runs, which is rare: the plan says only that there is
+something.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mitosis_gate.planner.lexer import BadSql, Kind, Token, shape_of, tokens_of
+
+USER_LOCK = "user lock"
+USER_VARIABLE = "user variable"
+TEMPORARY_TABLE = "temporary table"
+LOCKED_TABLES = "locked tables"
+PROCEDURE = "procedure"
+HANDLER = "handler"
+STATEMENT = "statement"
+"""Nothing that has a better name."""
+_BY_FIRST_WORD = {
+    "LOCK": LOCKED_TABLES,
+    "CALL": PROCEDURE,
+    "HANDLER": HANDLER,
+    "CREATE": TEMPORARY_TABLE,
+    "DROP": TEMPORARY_TABLE,
+}
+_ASKING = frozenset({"IS_FREE_LOCK", "IS_USED_LOCK"})
+
+
+@dataclass(frozen=True, slots=True)
+class Pinning:
+    reasons: tuple[str, ...] = ()
+    """What it leaves; empty for one that only asks or only ends something."""
+    ends: str = ""
+    """The reason that may be over after it."""
+    locks: tuple[bytes, ...] = ()
+    """Names of the user locks that it takes, as literals."""
+    has_unknown_lock: bool = False
+    """It takes a user lock whose name is computed."""
+    releases_all: bool = False
+
+
+def pinning_of(sql: bytes) -> Pinning:
+    """Read a statement that the planner has understood and flagged."""
+    try:
+        shape = shape_of(sql)
+        tokens = tokens_of(shape)
+    except BadSql:
+        return Pinning((STATEMENT,))
+    first = tokens[0].word if tokens else ""
+    if first == "UNLOCK":
+        return Pinning(ends=LOCKED_TABLES)
+    if first in _BY_FIRST_WORD:
+        return Pinning((_BY_FIRST_WORD[first],))
+    reasons: list[str] = []
+    if _sets_variable(tokens):
+        reasons.append(USER_VARIABLE)
+    called = {t.word for place, t in enumerate(tokens) if _is_call(tokens, place)}
+    locks = [
+        shape.literals[tokens[place + 2].slot] if tokens[place + 2].kind is Kind.LITERAL else b""
+        for place, token in enumerate(tokens)
+        if token.word == "GET_LOCK" and _is_call(tokens, place) and place + 2 < len(tokens)
+    ]
+    if locks:
+        reasons.append(USER_LOCK)
+    releases = called & {"RELEASE_LOCK", "RELEASE_ALL_LOCKS"}
+    if not reasons and not releases and not called & _ASKING:
+        reasons.append(STATEMENT)
+    return Pinning(
+        tuple(reasons),
+        USER_LOCK if releases else "",
+        tuple(name for name in locks if name),
+        b"" in locks or b"?" in locks,
+        "RELEASE_ALL_LOCKS" in called and not locks,
+    )
+
+
+def _sets_variable(tokens: Sequence[Token]) -> bool:
+    for place, token in enumerate(tokens[:-1]):
+        after = tokens[place + 1]
+        if token.kind is Kind.VARIABLE and not token.text.startswith("@@") and after.text == ":=":
+            return True
+        if token.word == "INTO" and after.kind is Kind.VARIABLE:
+            return True
+    return False
+
+
+def _is_call(tokens: Sequence[Token], place: int) -> bool:
+    return (
+        tokens[place].kind is Kind.WORD
+        and place + 1 < len(tokens)
+        and tokens[place + 1].text == "("
+    )
