@@ -10,6 +10,7 @@ import script_files
 import yaml
 
 from mitosis_gate import settings as gate_settings
+from mitosis_operator import names
 from mitosis_operator.settings import Settings as OperatorSettings
 
 DIGEST = "sha256:" + "0" * 64
@@ -134,9 +135,13 @@ def test_open_transactions_have_time_before_the_gate_is_killed() -> None:
 
 
 def test_the_gate_reads_what_the_chart_tells_it() -> None:
+    hold = {"slots": 9, "seconds": 1.5, "eventSeconds": 3, "pauseSeconds": 4}
     values = {
         "namespaces": ["shop", "bank"],
-        "gate": {"workers": 3, "tls": {"require": True}, "maxClients": 7, "maxBackends": 5},
+        "gate": {
+            **{"workers": 3, "tls": {"require": True}, "maxClients": 7, "maxBackends": 5},
+            **{"hold": hold, "leaseSeconds": 77},
+        },
     }
     deployment = chart.one(chart.render(values), "Deployment", "mitosis-gate")
     (container,) = deployment["spec"]["template"]["spec"]["containers"]
@@ -148,10 +153,19 @@ def test_the_gate_reads_what_the_chart_tells_it() -> None:
     assert settings.namespaces == ("bank", "shop")
     assert (settings.workers, settings.max_clients, settings.max_backends) == (3, 7, 5)
     assert settings.require_tls and settings.tls_dir is not None
+    assert (settings.hold_slots, settings.hold_seconds) == (9, 1.5)
+    assert (settings.hold_event_seconds, settings.hold_pause_seconds) == (3, 4)
+    assert settings.lease_seconds == 77
     mounts = {m["name"]: m["mountPath"] for m in container["volumeMounts"]}
     assert mounts["tls"] == str(settings.tls_dir)
     ports = {p["name"]: p["containerPort"] for p in container["ports"]}
-    assert ports == {"mysql": settings.listen_port, "http": settings.admin_port}
+    assert ports == {
+        "mysql": settings.listen_port,
+        "http": settings.admin_port,
+        "door": settings.door_port,
+    }
+    assert mounts["door-tls"] == str(settings.door_tls_dir)
+    assert settings.door_port == names.GATE_DOOR_PORT
 
 
 def test_the_operator_reads_what_the_chart_tells_it() -> None:
@@ -189,7 +203,7 @@ def test_an_own_certificate_takes_the_place_of_the_made_one() -> None:
     objects = chart.render({"gate": {"tls": {"secretName": "public-tls"}}})
     spec = chart.one(objects, "Deployment", "mitosis-gate")["spec"]["template"]["spec"]
     secrets = [v["secret"]["secretName"] for v in spec["volumes"] if "secret" in v]
-    assert secrets == ["public-tls"]
+    assert secrets == ["public-tls", "mitosis-gate-tls"], "the operator's door keeps the made one"
 
 
 @pytest.mark.parametrize(
