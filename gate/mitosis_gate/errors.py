@@ -35,6 +35,7 @@ GateError                       what a client may see: code, SQLSTATE, `[gate] t
 |  |- MergeServerBusy           1203  as many statements use the merge server as may
 |  |- MergeServerAway           1429
 |  |- ResultTooSlow             1159  the client read its result too slowly
+|  |- ResultTooLarge            1038  what the gate must keep of a result is over its limit
 |  |- SequenceUnavailable       1467  no AUTO_INCREMENT numbers from the keyspace's sequence
 |  `- ShuttingDown              1053
 |- Interrupted                  what happened on the shard may be unknown
@@ -241,6 +242,11 @@ class MergeServerAway(Unavailable):
 class ResultTooSlow(Unavailable):
     code = 1159
     sqlstate = "08S01"
+
+
+class ResultTooLarge(Unavailable):
+    code = 1038
+    sqlstate = "HY001"
 
 
 class SequenceUnavailable(Unavailable):

@@ -61,6 +61,8 @@ class Settings:
     max_statements: int = 1024
     """Prepared statements of one client."""
     plan_cache_bytes: int = 32 << 20
+    max_sort_bytes: int = 64 << 20
+    """What one statement may keep in the gate to sort its groups by what was folded."""
     sequence_block: int = 1000
     """AUTO_INCREMENT numbers that a worker takes at a time for a sharded table."""
 
@@ -121,6 +123,7 @@ _KINDS: Mapping[str, Any] = {
     "max_backends": int,
     "max_statements": int,
     "plan_cache_bytes": int,
+    "max_sort_bytes": int,
     "sequence_block": int,
     "login_seconds": float,
     "connect_seconds": float,

@@ -22,18 +22,17 @@ def agreed_columns(answers: Sequence[tuple[str, Sequence[bytes]]]) -> Sequence[b
     concludes from the rows it finds.
     """
     first_shard, first = answers[0]
-    expected = [_meaning(packets.column(definition)) for definition in first]
     for shard, definitions in answers[1:]:
         if len(definitions) != len(first):
             raise ShardsDisagree(
                 f"{first_shard} answers with {len(first)} columns and {shard} with "
                 f"{len(definitions)}: {_HINT}"
             )
-        if tuple(definitions) == tuple(first):
-            continue
-        for wanted, definition in zip(expected, definitions, strict=True):
-            found = _meaning(packets.column(definition))
-            if found != wanted:
+        for of_first, definition in zip(first, definitions, strict=True):
+            if definition == of_first:
+                continue
+            wanted = _meaning(packets.column(of_first))
+            if _meaning(packets.column(definition)) != wanted:
                 raise ShardsDisagree(
                     f"column '{wanted[0]}' is not the same on {first_shard} and {shard}: "
                     "their tables differ; look for DDL that reached only some shards"

@@ -9,7 +9,8 @@ Which connection a session holds:
   statement or about a second.
 """
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import AsyncIterator, Sequence
 
 from mitosis_gate import metrics
 from mitosis_gate.backends import variables
@@ -145,6 +146,25 @@ class Lending(Answers):
         self._outside.add(connection)
         await self._tune(connection, self._variables.without("autocommit"))
         return connection
+
+    @contextlib.asynccontextmanager
+    async def reading(
+        self, shards: Sequence[str]
+    ) -> AsyncIterator[list[tuple[str, BackendConnection]]]:
+        if self._transaction.is_open and self._transaction.shard is not None:
+            raise SeveralShards(
+                f"the transaction runs on shard {self._transaction.shard} and this reads from "
+                f"{', '.join(shards)}: read from several shards outside a transaction, "
+                "or add the sharding key to WHERE"
+            )
+        backends: list[tuple[str, BackendConnection]] = []
+        try:
+            for shard in shards:
+                backends.append((shard, await self.backend(shard, outside=True)))
+            yield backends
+        finally:
+            for _, backend in backends:
+                self.give_back(backend)
 
     async def borrow(self, shard: str) -> BackendConnection:
         for kept in self._pins.values():

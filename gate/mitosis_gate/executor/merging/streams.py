@@ -1,0 +1,218 @@
+"""Reads a statement's rows from several shards and sends the client one result.
+
+All shards begin at once (concatenations of many shards: some at a time). A shard whose rows are
+not wanted yet is not read, so that a slow client or a slow shard costs a window for each shard and
+no more, whatever the size of the result.
+
+However it ends, each statement on a shard has ended before the connections are given back: short
+rests are read and dropped, long ones killed with KILL QUERY. Only when the client is gone are
+connections closed instead.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from mitosis_gate.backends.connection import BackendConnection
+from mitosis_gate.backends.streams import ResultStream
+from mitosis_gate.executor import merge
+from mitosis_gate.executor.client import Client
+from mitosis_gate.executor.merging.groups import Groups, Resorted
+from mitosis_gate.executor.merging.keys import Keys
+from mitosis_gate.executor.merging.ordered import Run, next_rows
+from mitosis_gate.executor.merging.rows import BinaryRows, Format, TextRows
+from mitosis_gate.planner.plan import Recipe
+from mitosis_gate.wire import packets
+from mitosis_gate.wire.packets import Column
+
+Backends = Sequence[tuple[str, BackendConnection]]
+CONCATENATION = Recipe()
+_AT_ONCE = 32
+"""Shards that a concatenation reads at a time."""
+_ROWS_AT_ONCE = 4096
+
+
+@lru_cache(maxsize=4096)
+def _column(definition: bytes) -> Column:
+    return packets.column(definition)
+
+
+@dataclass(frozen=True)
+class Limits:
+    at_once: int = 32
+    """Statements that may read from several shards at the same time, so that such statements never
+    take all connections of a pool. Open transactions have theirs already and do not count."""
+    sort_bytes: int = 64 << 20
+
+
+class Merger:
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._turn = asyncio.Semaphore(limits.at_once)
+
+    async def run(
+        self, client: Client, shards: Sequence[str], sql: bytes, recipe: Recipe = CONCATENATION
+    ) -> None:
+        """Answer the client; raises what a shard says, also in the middle of rows."""
+        async with contextlib.nullcontext() if client.in_transaction else self._turn:
+            if recipe.order or recipe.groups is not None:
+                async with client.reading(shards) as backends:
+                    warnings = await self._merged(client, backends, sql, recipe)
+            else:
+                output = Output(client, recipe)
+                warnings = 0
+                for start in range(0, len(shards), _AT_ONCE):
+                    async with client.reading(shards[start : start + _AT_ONCE]) as backends:
+                        warnings += await _concatenated(client, backends, sql, output)
+                    if output.is_full:
+                        break
+        client.end_rows(min(warnings, merge.MOST_WARNINGS))
+
+    async def _merged(self, client: Client, backends: Backends, sql: bytes, recipe: Recipe) -> int:
+        async with _streams(client, backends, sql) as streams:
+            for stream in streams:
+                await stream.start()
+            head = merge.agreed_columns(
+                [(shard, s.columns) for (shard, _), s in zip(backends, streams, strict=True)]
+            )
+            columns = [_column(definition) for definition in head]
+            rows: Format = BinaryRows(columns) if client.binary else TextRows()
+            keys = Keys(recipe.order, columns, rows, client.binary)
+            groups = self._groups(recipe, columns, rows, client.binary)
+            output = Output(client, recipe)
+            output.begin(_visible(head, recipe))
+            await _merge(streams, keys, rows, groups, output, recipe)
+        return merge.total_warnings(stream.ok for stream in streams)
+
+    def _groups(
+        self, recipe: Recipe, columns: Sequence[Column], rows: Format, binary: bool
+    ) -> Groups | None:
+        if recipe.groups is None:
+            return None
+        resorted = None
+        if recipe.resort:
+            wanted = None if recipe.limit is None else recipe.offset + recipe.limit
+            resorted = Resorted(recipe.resort, columns, binary, wanted, self._limits.sort_bytes)
+        return Groups(recipe, columns, rows, binary, resorted)
+
+
+class Output:
+    """What the client gets: rows behind the offset, up to the limit."""
+
+    def __init__(self, client: Client, recipe: Recipe) -> None:
+        self._client = client
+        self._skip = recipe.offset
+        self._left = recipe.limit
+        self._head: Sequence[bytes] | None = None
+
+    @property
+    def is_full(self) -> bool:
+        return self._left == 0
+
+    def begin(self, columns: Sequence[bytes]) -> None:
+        self._head = columns
+        self._client.begin_rows(columns)
+
+    def agree(self, shard: str, columns: Sequence[bytes], first_shard: str) -> None:
+        """Begin with the first shard's columns; raise ShardsDisagree when others are different."""
+        if self._head is None:
+            self.begin(columns)
+        else:
+            merge.agreed_columns([(first_shard, self._head), (shard, columns)])
+
+    async def put(self, rows: Sequence[bytes]) -> None:
+        if self._skip:
+            skipped = min(self._skip, len(rows))
+            self._skip -= skipped
+            rows = rows[skipped:]
+        if self._left is not None:
+            rows = rows[: self._left]
+            self._left -= len(rows)
+        if rows:
+            await self._client.send_rows(rows)
+
+
+def _visible(head: Sequence[bytes], recipe: Recipe) -> Sequence[bytes]:
+    if recipe.columns:
+        return [head[out.column] for out in recipe.columns]
+    return head[recipe.hidden :]
+
+
+async def _concatenated(client: Client, backends: Backends, sql: bytes, output: Output) -> int:
+    async with _streams(client, backends, sql) as streams:
+        for (shard, _), stream in zip(backends, streams, strict=True):
+            await stream.start()
+            output.agree(shard, stream.columns, backends[0][0])
+            while not output.is_full and (rows := await stream.next_rows()):
+                await output.put(rows)
+            if output.is_full:
+                break
+    return merge.total_warnings(stream.ok for stream in streams)
+
+
+async def _merge(
+    streams: Sequence[ResultStream],
+    keys: Keys,
+    rows: Format,
+    groups: Groups | None,
+    output: Output,
+    recipe: Recipe,
+) -> None:
+    runs = [Run() for _ in streams]
+    hidden = recipe.hidden if groups is None else 0
+    is_simple = hidden == 1 and len(recipe.order) == 1 and recipe.order[0].column == 0
+    while not output.is_full:
+        for run, stream in zip(runs, streams, strict=True):
+            if run.is_empty and not run.is_over:
+                batch = await stream.next_rows()
+                if not batch:
+                    run.is_over = True
+                elif is_simple:
+                    run.put(*keys.peeled(batch))
+                else:
+                    run.put(keys.of(batch), rows.without(batch, hidden) if hidden else batch)
+        if all([run.is_empty for run in runs]):
+            break
+        merged_keys, merged = next_rows(runs)
+        await output.put(merged if groups is None else groups.add(merged_keys, merged))
+    if groups is not None and not output.is_full:
+        last = groups.end()
+        for start in range(0, len(last), _ROWS_AT_ONCE):
+            await output.put(last[start : start + _ROWS_AT_ONCE])
+
+
+@contextlib.asynccontextmanager
+async def _streams(
+    client: Client, backends: Backends, sql: bytes
+) -> AsyncIterator[list[ResultStream]]:
+    """The statement begun on all shards; at the end it runs on none."""
+    streams: list[ResultStream] = []
+    try:
+        if client.binary:
+            begun = await asyncio.gather(
+                *(backend.begin_binary_stream(sql) for _, backend in backends),
+                return_exceptions=True,
+            )
+            streams += [stream for stream in begun if isinstance(stream, ResultStream)]
+            for failure in begun:
+                if isinstance(failure, BaseException):
+                    raise failure
+        else:
+            for _, backend in backends:
+                streams.append(backend.begin_stream(sql))
+        yield streams
+    finally:
+        running = [stream for stream in streams if not stream.is_over]
+        if running:
+            await _end(client, running)
+
+
+async def _end(client: Client, running: Sequence[ResultStream]) -> None:
+    try:
+        if not client.is_gone:
+            await asyncio.gather(*(stream.stop() for stream in running))
+    finally:
+        for stream in running:
+            stream.abandon()
