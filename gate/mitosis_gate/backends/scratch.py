@@ -2,7 +2,7 @@
 
 Each account of a keyspace has an account of its own there. It may make temporary tables in a
 database that is called like the keyspace, and ordinary tables in databases whose names begin with
-its own; besides, it has no right at all. Temporary tables nobody else can see, and they end with
+its own; besides, it reads and changes nothing. Temporary tables nobody else can see, and they end with
 their connection. So no statement meets the tables of another user's.
 
 Accounts and databases are made by the gate's own account there, whose password lies beside the
@@ -15,6 +15,7 @@ import hashlib
 import hmac
 import logging
 import re
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 
@@ -56,6 +57,8 @@ class Scratch:
         self._socket = settings.merge_socket
         self._slots = asyncio.Semaphore(settings.merge_concurrency)
         self._password = ""
+        self.system_time_zone = b""
+        """Of the server, once a connection was lent."""
         self._pool = self._new_pool()
         self._known: set[Account] = set()
         self._making = asyncio.Lock()
@@ -70,6 +73,15 @@ class Scratch:
         target = _Home("", 0, INSTANCE, str(self._socket), 0, "", None, "scratch server")
         settings = self._settings
         return Pool(target, replace(settings, max_backends=settings.merge_concurrency + 1))
+
+    def sweep(self) -> None:
+        """Every second or so."""
+        self._pool.sweep(time.monotonic())
+
+    def close(self) -> None:
+        self._pool.retire()
+        for connection in self._pool:
+            connection.close("shutdown")
 
     @contextlib.asynccontextmanager
     async def lent(self, account: Account, variant: int) -> AsyncIterator[BackendConnection]:
@@ -140,6 +152,8 @@ class Scratch:
             async with self._as_owner() as owner:
                 if not self._known:
                     await self._drop_leftovers(owner)
+                    zone = (await owner.query(b"SELECT @@system_time_zone")).values()[0][0]
+                    self.system_time_zone = zone or b""
                 theirs = self._theirs(account)
                 for statement in _account_statements(theirs):
                     await owner.query(statement)
@@ -215,5 +229,7 @@ def _account_statements(account: Account) -> tuple[bytes, ...]:
         b"CREATE DATABASE IF NOT EXISTS `%s`" % name,
         b"CREATE USER IF NOT EXISTS %s IDENTIFIED BY '%s'" % (whom, account.password.encode()),
         b"GRANT CREATE TEMPORARY TABLES ON `%s`.* TO %s" % (pattern, whom),
+        # some variables of a session are for privileged users only; SET is the gate's alone
+        b"GRANT SESSION_VARIABLES_ADMIN ON *.* TO %s" % whom,
         b"GRANT SELECT, INSERT, CREATE, DROP ON `%s\\_%%`.* TO %s" % (user, whom),
     )
