@@ -19,7 +19,9 @@ from mitosis_gate.errors import (
     SeveralShards,
     ShardsDisagree,
 )
+from mitosis_gate.executor.merging.streams import Limits, Merger
 from mitosis_gate.executor.run import Executor
+from mitosis_gate.executor.sequences import Sequences
 from mitosis_gate.planner.build import Planner
 from mitosis_gate.planner.plan import (
     AnyShard,
@@ -29,7 +31,6 @@ from mitosis_gate.planner.plan import (
     EveryShard,
     Flag,
     Plan,
-    Scatter,
     SetClass,
     SetStatement,
     SetTransaction,
@@ -39,7 +40,6 @@ from mitosis_gate.planner.schema import Column, Schema, Table
 from mitosis_gate.wire import constants as c
 
 A, B, C = "shop-0-1365", "shop-1365-2730", "shop-2730-4096"
-SCATTER = Scatter((0, 1, 2))
 EVERY = EveryShard((0, 1, 2))
 ALTER = Ddl(DdlVerb.ALTER_TABLE, ("users",), (0, 1, 2))
 DUPLICATE = MysqlError(1062, "23000", "Duplicate entry")
@@ -79,7 +79,9 @@ class World:
         return self.client.answers
 
     async def execute(self, plan: Plan, sql: bytes = b"SELECT") -> None:
-        executor = Executor(self.planners, self.topology)  # type: ignore[arg-type]
+        sequences = Sequences(self.topology, self.planners, 1000)  # type: ignore[arg-type]
+        merger = Merger(Limits())
+        executor = Executor(self.planners, self.topology, merger, sequences)  # type: ignore[arg-type]
         await executor.execute(plan, sql, self.client)  # type: ignore[arg-type]
 
     def all_given_back(self) -> bool:
@@ -98,88 +100,6 @@ def answers(*results: Any) -> World:
     return World([script(r) for r in results])
 
 
-# scatter
-
-
-async def test_rows_of_all_shards_come_one_shard_after_the_other() -> None:
-    world = answers(rows([1], [2], [3]), rows([10]), rows([20], [21]))
-    await world.execute(SCATTER)
-    assert world.answers == [
-        ("columns", ["a"]),
-        *(("row", str(n).encode()) for n in (1, 2, 3, 10, 20, 21)),
-        ("end", 0),
-    ]
-    assert world.all_given_back()
-    assert all(b.alive for b in world.backends)
-
-
-async def test_a_scatter_is_refused_while_a_transaction_is_on_one_shard() -> None:
-    world = answers(rows([1]), rows([2]), rows([3]))
-    world.client.in_transaction, world.client.bound_shard = True, B
-    with pytest.raises(SeveralShards, match=B):
-        await world.execute(SCATTER)
-    assert world.answers == []
-
-
-async def test_a_transaction_without_a_shard_lets_a_scatter_read_outside() -> None:
-    world = answers(rows([1]), rows([2]), rows([3]))
-    world.client.in_transaction = True
-    await world.execute(SCATTER)
-    assert world.client.outside == [A, B, C]
-
-
-async def test_an_error_of_one_shard_is_the_error_of_all_and_no_row_goes_out() -> None:
-    world = answers(rows([1], [2]), DUPLICATE, rows([3]))
-    with pytest.raises(MysqlError) as error:
-        await world.execute(SCATTER)
-    assert error.value is DUPLICATE
-    assert world.answers == []
-    assert world.all_given_back()
-
-
-async def test_an_error_in_the_middle_of_rows_ends_them_as_an_error() -> None:
-    world = answers(rows([1]), rows([2], [3]), rows([4]))
-    world.backends[1].breaks = LOST
-    with pytest.raises(BackendLost):
-        await world.execute(SCATTER)
-    assert ("end", 0) not in world.answers
-    assert world.backends[2].streams[0].abandoned, "nobody wants the rest of the third shard"
-    assert world.all_given_back()
-
-
-async def test_shards_that_disagree_about_columns_give_an_error_and_no_row() -> None:
-    world = answers(rows([1]), rows([2], type=c.TYPE_LONG), rows([3]))
-    with pytest.raises(ShardsDisagree):
-        await world.execute(SCATTER)
-    assert world.answers == []
-
-
-async def test_later_shards_are_not_read_before_their_turn() -> None:
-    world = answers(rows([1]), rows([2], [3], [4], [5]), rows([6]))
-    seen: list[int] = []
-    send = world.client.send_rows
-
-    async def send_rows(payloads: list[bytes]) -> None:
-        seen.append(world.backends[1].streams[0].pulled)
-        await send(payloads)
-
-    world.client.send_rows = send_rows  # type: ignore[method-assign,assignment]
-    await world.execute(SCATTER)
-    assert seen == [0, 2, 4, 4]
-
-
-async def test_a_scatter_that_is_cancelled_gives_everything_back() -> None:
-    never = asyncio.Event()
-    world = World([lambda sql: never, lambda sql: never, lambda sql: never])
-    task = asyncio.create_task(world.execute(SCATTER))
-    await until(lambda: all(b.asked for b in world.backends))
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-    assert world.all_given_back()
-    assert not any(b.alive for b in world.backends), "what ran on them is in doubt"
-
-
 # writes to every shard
 
 
@@ -193,11 +113,19 @@ async def test_a_write_runs_in_a_transaction_of_its_own_on_each_shard() -> None:
 
 
 async def test_copies_get_the_same_time() -> None:
+    world = World([lambda sql: done(1) if b"UPDATE" in sql else None] * 3)
+    every = EveryShard((0, 1, 2), Flag.WRITE | Flag.CLOCK)
+    await world.execute(every, b"UPDATE t SET a = NOW()")
+    sent = world.asked(b"UPDATE /*+ SET_VAR(timestamp=")
+    assert sent[0] == sent[1] == sent[2] and len(sent[0]) == 1
+
+
+async def test_copies_get_the_same_time_where_no_hint_can_stand() -> None:
     world = answers(*[done(1)] * 3)
     await world.execute(EveryShard((0, 1, 2), Flag.WRITE | Flag.CLOCK))
-    times = world.asked(b"SET timestamp")
-    assert times[0] == times[1] == times[2]
-    assert times[0][0] != b"SET timestamp=DEFAULT" and times[0][1:] == [b"SET timestamp=DEFAULT"]
+    times = world.asked(b"SET SESSION timestamp")
+    assert times[0] == times[1] == times[2] and len(times[0]) == 1
+    assert all(b.applied.get("timestamp") for b in world.backends), "to be set back by the next"
 
 
 @pytest.mark.parametrize("failing", [0, 1, 2])
@@ -218,60 +146,11 @@ async def test_a_write_that_changes_copies_differently_is_undone_on_all() -> Non
     assert world.asked(b"COMMIT", b"ROLLBACK") == [[b"ROLLBACK"]] * 3
 
 
-@pytest.mark.parametrize(
-    ("failing", "problem", "says"),
-    [
-        (1, LOST, f"committed on {A}; unknown on {B}; not done on {C}"),
-        (2, LOST, f"committed on {A}, {B}; unknown on {C}"),
-        (0, LOST, f"unknown on {A}; not done on {B}, {C}"),
-        (1, DUPLICATE, f"committed on {A}; not done on {B}, {C}"),
-    ],
-)
-async def test_a_commit_that_fails_says_which_copies_have_the_write(
-    failing: int, problem: GateError, says: str
-) -> None:
-    world = World(
-        [
-            (lambda sql, n=n: problem if sql == b"COMMIT" and n == failing else None)
-            for n in range(3)
-        ]
-    )
-    with pytest.raises(PartlyDone, match=says):
-        await world.execute(EVERY)
-    assert not any(b.in_transaction and b.alive for b in world.backends)
-    assert world.all_given_back()
-
-
 async def test_a_first_commit_that_is_refused_leaves_nothing() -> None:
     world = World([lambda sql: DUPLICATE if sql == b"COMMIT" else None, None, None])
     with pytest.raises(MysqlError):
         await world.execute(EVERY)
     assert world.asked(b"COMMIT") == [[b"COMMIT"], [], []]
-
-
-async def test_commits_go_on_when_the_client_leaves_between_them() -> None:
-    held = asyncio.Event()
-    world = World([lambda sql: held if sql == b"COMMIT" else None, None, None])
-    task = asyncio.create_task(world.execute(EVERY))
-    await until(lambda: b"COMMIT" in world.backends[0].asked)
-    task.cancel()
-    await asyncio.sleep(0)
-    held.set()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-    assert world.asked(b"COMMIT") == [[b"COMMIT"]] * 3
-    assert world.all_given_back()
-
-
-@pytest.mark.parametrize("inside", [True, False])
-async def test_it_is_refused_where_it_would_not_be_part_of_the_transaction(inside: bool) -> None:
-    world = answers(*[done(1)] * 3)
-    world.client.in_transaction = inside
-    if not inside:
-        world.client.variables = world.client.variables.with_("autocommit", b"OFF")
-    with pytest.raises(SeveralShards, match="outside a transaction"):
-        await world.execute(EVERY)
-    assert world.asked(b"") == [[], [], []]
 
 
 # DDL
@@ -417,7 +296,8 @@ async def test_set_keeps_nothing_when_the_server_refuses() -> None:
 
 async def test_what_a_server_took_is_believed_for_a_while() -> None:
     world = World([lambda sql: told(sql_mode=b"X"), None, None])
-    executor = Executor(world.planners, world.topology)  # type: ignore[arg-type]
+    sequences = Sequences(world.topology, world.planners, 1000)  # type: ignore[arg-type]
+    executor = Executor(world.planners, world.topology, sequences)  # type: ignore[arg-type]
     plan = setting(("sql_mode", b"'x'", SetClass.APPLY))
     await executor.execute(plan, b"SET", world.client)  # type: ignore[arg-type]
     other = FakeClient(world.client.table)

@@ -2,7 +2,8 @@
 
 import pytest
 from keyspaces import KEYSPACES, SCHEMA
-from planner_cases import CASES, read_cases
+from planner_cases import CASES, printed_write, read_cases
+from printed_reads import printed_read
 
 from mitosis_gate.planner.build import Planner
 from mitosis_gate.planner.plan import (
@@ -28,6 +29,9 @@ from mitosis_gate.planner.plan import (
 
 
 def printed(plan: Plan) -> str:
+    shown = printed_write(plan) or printed_read(plan)
+    if shown is not None:
+        return shown
     match plan:
         case OneShard(shard, flags):
             return f"shard {shard}{_flags(flags)}"

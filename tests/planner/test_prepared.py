@@ -4,7 +4,7 @@ import pytest
 from keyspaces import KEYSPACES, SCHEMA
 
 from mitosis_gate.planner.build import Planner
-from mitosis_gate.planner.plan import AnyShard, EveryShard, OneShard, Refuse, Scatter, Value
+from mitosis_gate.planner.plan import AnyShard, NumberedWrite, OneShard, Refuse, Scatter, Value
 
 PLANNER = Planner(SCHEMA, KEYSPACES["four shards"])
 
@@ -74,11 +74,12 @@ def test_binary_parameters_are_keys_as_they_are() -> None:
     assert prepared.route((b"\xff\x00",)) == literal
 
 
-def test_numbers_of_reference_tables_must_be_given() -> None:
+def test_numbers_of_reference_tables_come_from_the_sequence() -> None:
     prepared = PLANNER.prepare(b"INSERT INTO tariffs VALUES (?, 1.5)")
-    assert isinstance(prepared.route((7,)), EveryShard)
-    for number in (None, 0, b"0"):
-        assert isinstance(prepared.route((number,)), Refuse)
+    for number, wanted in ((7, (0, 7)), (None, (1, 0)), (0, (1, 0)), (b"0", (1, 0))):
+        plan = prepared.route((number,))
+        assert isinstance(plan, NumberedWrite)
+        assert plan.rows.wanted(keep_zeros=False) == wanted
 
 
 def test_a_refusal_is_known_at_prepare() -> None:

@@ -19,6 +19,7 @@ from mitosis_gate.backends.connection import BackendConnection, Target
 from mitosis_gate.backends.pool import Pool
 from mitosis_gate.backends.topology import Topology
 from mitosis_gate.executor.run import Executor
+from mitosis_gate.executor.sequences import Sequences
 from mitosis_gate.planner.build import Planner
 from mitosis_gate.server import Server
 from mitosis_gate.session import Services
@@ -266,7 +267,7 @@ class World(logging.Handler):
             return planner
 
         planners.ready = planners.refresh = ready
-        executor = Executor(planners, topology)
+        executor = Executor(planners, topology, Sequences(topology, planners, 1000))
         known = {account.user: [account] for account in (ACCOUNT, WITNESS)}
         accounts: Any = SimpleNamespace(named=lambda user: known.get(user, []))
         services = Services(

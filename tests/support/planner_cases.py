@@ -7,6 +7,17 @@ followed by `--> ` and the plan in one line. A statement that has several lines 
 from collections.abc import Iterator
 from pathlib import Path
 
+from mitosis_gate.planner.plan import (
+    CopyRows,
+    Flag,
+    LimitedWrite,
+    MovedRows,
+    NumberedWrite,
+    OneShard,
+    Plan,
+    SplitWrite,
+)
+
 CASES = Path(__file__).parents[1] / "planner" / "cases"
 
 
@@ -26,3 +37,39 @@ def read_cases(path: Path) -> Iterator[tuple[str, str, str]]:
 
 def all_statements() -> list[bytes]:
     return [sql.encode() for path in sorted(CASES.glob("*.sql")) for _, sql, _ in read_cases(path)]
+
+
+def printed_write(plan: Plan) -> str | None:
+    """A plan of a write to several shards; None for any other. Numbers are given from 7 on."""
+    match plan:
+        case SplitWrite(parts=parts, wrote=wrote, alike=alike):
+            if alike or len({part.sql for part in parts}) == 1:
+                shards = ",".join(str(part.shard) for part in parts)
+                how = "alike on" if alike else "on"
+                return f"{wrote} {how} {shards}: {parts[0].sql.decode()}{_told(plan.flags)}"
+            texts = (f"{part.shard}: {part.sql.decode()}" for part in parts)
+            return f"{wrote} {' | '.join(texts)}{_told(plan.flags)}"
+        case NumberedWrite(table=table, column=column, rows=rows):
+            count, brought = rows.wanted(keep_zeros=False)
+            write = rows.split(7, keep_zeros=False)
+            if isinstance(write, OneShard):
+                text = f"shard {write.shard}{_told(write.flags)}"
+            else:
+                text = printed_write(write) or f"{write}"
+            return f"{count} numbers of {table}.{column}, brings {brought}: {text}"
+        case LimitedWrite(shards=shards, before=before, limit=limit, after=after, chosen=chosen):
+            on = ",".join(map(str, shards))
+            text = f"{plan.wrote} {limit} rows on {on}: {(before + b'{}' + after).decode()}"
+            return f"{text}{' chosen by ' + chosen.decode() if chosen else ''}{_told(plan.flags)}"
+        case CopyRows(select=select, before=before, after=after):
+            text = f"copy {select.decode()} into {(before + b'{}' + after).decode()}"
+            return text + _told(plan.flags)
+        case MovedRows(shards=shards, select=select, delete=delete, update=update):
+            steps = " | ".join(text.decode() for text in (select, delete, update))
+            return f"move on {','.join(map(str, shards))}: {steps}{_told(plan.flags)}"
+    return None
+
+
+def _told(flags: Flag) -> str:
+    names = [f.name.lower() for f in Flag if f.name and f in flags and f is not Flag.WRITE]
+    return f" ({' '.join(names)})" if names else ""

@@ -1,24 +1,47 @@
 """UPDATE and DELETE: from the tree and the sources to a rule."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from sqlglot import exp
 
-from mitosis_gate.planner.effects import Effects, effects_of, refusal_for_many
-from mitosis_gate.planner.keys import Block, Reading, Source, sharded
+from mitosis_gate.planner.effects import Effects, calls, effects_of, refusal_for_many
+from mitosis_gate.planner.keys import Block, Reading, Source, common_root, pin_of, sharded
 from mitosis_gate.planner.layout import Layout, Living
-from mitosis_gate.planner.lexer import Kind
+from mitosis_gate.planner.lexer import BadSql, Kind
 from mitosis_gate.planner.parse import tree_of
-from mitosis_gate.planner.plan import EveryShard, Flag, Refuse
-from mitosis_gate.planner.queries import query_rule, routed
+from mitosis_gate.planner.pins import AllOf, Literal, OneOf, Pin
+from mitosis_gate.planner.plan import (
+    EveryShard,
+    Flag,
+    LimitedWrite,
+    Part,
+    Plan,
+    Refuse,
+    Scatter,
+    SplitWrite,
+    Wrote,
+)
+from mitosis_gate.planner.queries import query_rule
 from mitosis_gate.planner.refusals import key_changed, refuse
-from mitosis_gate.planner.rules import Fixed, Rule
+from mitosis_gate.planner.rewrite import Template, copied, joined, render
+from mitosis_gate.planner.rules import Fixed, Point, Routed, Rule
 from mitosis_gate.planner.statement import Statement
 
 
 def with_rule(statement: Statement) -> Rule:
     """A statement that begins with common table expressions."""
     return change_rule(statement) if _writes(statement) else query_rule(statement)
+
+
+def hint_place(statement: Statement, verb: int) -> int:
+    """Where an optimizer hint can be put, counted from the first token; -1 when there is one."""
+    start, end = statement.tokens[0].start, statement.tokens[verb].end
+    return -1 if statement.sql[end:].lstrip().startswith(b"/*+") else end - start
+
+
+def quoted(name: bytes) -> bytes:
+    return b"`" + name.replace(b"`", b"``") + b"`"
 
 
 def _writes(statement: Statement) -> bool:
@@ -56,7 +79,7 @@ def change_rule(statement: Statement) -> Rule:
         return Fixed(refusal)
     if layout.single:
         return Fixed(layout.one(0, flags))
-    return _writing_rule(tree, block, reading.sources, effects, layout, flags)
+    return _writing_rule(statement, tree, block, reading.sources, effects, flags)
 
 
 def _refused_change(
@@ -84,13 +107,14 @@ def _assigned(column: exp.Column, block: Block) -> list[Source]:
 
 
 def _writing_rule(
+    statement: Statement,
     tree: exp.Update | exp.Delete,
     block: Block,
     sources: Sequence[Source],
     effects: Effects,
-    layout: Layout,
     flags: Flag,
 ) -> Rule:
+    layout = statement.layout
     changed = _changed(tree, block)
     livings = {s.place.living for s in changed}
     if Living.SYSTEM in {s.place.living for s in sources}:
@@ -99,12 +123,211 @@ def _writing_rule(
         return Fixed(_reference_write(tree, sources, changed, effects, layout, flags))
     if not sharded(sources):
         return Fixed(layout.one(layout.first, flags))
-    key = sharded(sources)[0].place.key_name
-    spread = refuse(
-        "a write that touches several shards would not be atomic and is not supported: add "
-        f"WHERE {key} = ... and write to one shard at a time"
+    spread = _not_spread(statement, block, sources, changed, flags)
+    routed = Routed(
+        layout,
+        flags,
+        tuple(pin_of(source, layout.everything) for source in sharded(sources)),
+        any(s.place.living is Living.UNSHARDED for s in sources),
+        _root_pin(sources, layout),
+        spread,
     )
-    return routed(layout, sources, flags, spread)
+    rule = ChangeRule(
+        routed,
+        copied(statement, 0, len(statement.tokens)),
+        Wrote.DELETE if isinstance(tree, exp.Delete) else Wrote.UPDATE,
+        hint_place(statement, _verb(statement)),
+        _limit(statement, changed),
+        _renumbered(tree, changed),
+    )
+    return _point(layout, rule) or rule
+
+
+def _root_pin(sources: Sequence[Source], layout: Layout) -> Pin | None:
+    root = common_root(sharded(sources))
+    return pin_of(root, layout.everything) if root is not None else None
+
+
+def _point(layout: Layout, rule: "ChangeRule") -> Point | None:
+    """The quick form, when one literal decides: all sources have the same single pin."""
+    pins = [p.pins for p in rule.routed.pins if isinstance(p, AllOf)]
+    if rule.routed.unsharded or len(pins[0]) != 1 or any(p != pins[0] for p in pins):
+        return None
+    only = pins[0][0]
+    if not isinstance(only, OneOf) or len(only.choices) != 1:
+        return None
+    return Point(layout, only.reader, only.choices[0], rule)
+
+
+def _verb(statement: Statement) -> int:
+    """The place of UPDATE or DELETE, which common table expressions may precede."""
+    depth = 0
+    for place, token in enumerate(statement.tokens):
+        if token.kind is Kind.MARK:
+            depth += {"(": 1, ")": -1}.get(token.text, 0)
+        elif depth == 0 and token.word in ("UPDATE", "DELETE"):
+            return place
+    raise BadSql("UPDATE or DELETE is missing")
+
+
+_COUNTS = frozenset({"ROW_COUNT", "FOUND_ROWS"})
+
+
+def _not_spread(
+    statement: Statement,
+    block: Block,
+    sources: Sequence[Source],
+    changed: Sequence[Source],
+    flags: Flag,
+) -> Refuse | None:
+    """Why the statement must not be repeated on several shards; None if it can be."""
+    divided = sharded(sources)
+    key = divided[0].place.key_name
+    if any(s.place.living is Living.UNSHARDED for s in sources):
+        return refuse(
+            "a sharded and an unsharded table cannot take part in one write over several shards: "
+            f"add WHERE {key} = ... with a key of shard {statement.layout.name_of(0)}, or read "
+            "first and write then"
+        )
+    if common_root(divided) is None:
+        return _not_colocated(divided)
+    if block.odd_join:
+        return refuse(
+            f"{block.odd_join} in a write over several shards is not supported: write it as JOIN "
+            f"or LEFT JOIN, or add WHERE {key} = ..."
+        )
+    if flags & Flag.LAST and (counts := calls(statement.tokens, _COUNTS)):
+        return refuse(f"{counts}() in a write over several shards: SELECT it first")
+    return None
+
+
+def _not_colocated(sources: Sequence[Source]) -> Refuse:
+    names = ", ".join(dict.fromkeys(s.place.table.name for s in sources))
+    keys = " and ".join(dict.fromkeys(f"{s.alias}.{s.place.key_name}" for s in sources))
+    return refuse(
+        f"the rows of {names} that this write brings together can lie on different shards: "
+        f"join them on their sharding keys ({keys}) by =, or read first and write then"
+    )
+
+
+def _renumbered(tree: exp.Update | exp.Delete, changed: Sequence[Source]) -> tuple[str, str] | None:
+    """The AUTO_INCREMENT column that the statement assigns."""
+    for assignment in tree.expressions if isinstance(tree, exp.Update) else ():
+        for source in changed:
+            column = source.place.table.column(assignment.this.name)
+            if column is not None and column.auto_increment:
+                return source.place.table.name, column.name
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """LIMIT of a write: the statement before and behind its number, and the rows it means."""
+
+    before: Template
+    slot: int
+    after: Template
+    chosen: Template
+    """SELECT of the slots of those rows; empty without ORDER BY, when any rows will do."""
+
+
+def _limit(statement: Statement, changed: Sequence[Source]) -> Limit | None:
+    places = _clauses(statement)
+    at = places.get("LIMIT")
+    if at is None:
+        return None
+    tokens = statement.tokens
+    if at + 2 != len(tokens) or tokens[at + 1].kind is not Kind.LITERAL:
+        raise BadSql("LIMIT wants one number at the end")
+    chosen = _chosen(statement, places, changed[0]) if "ORDER" in places else ()
+    before = joined((*copied(statement, 0, at + 1), b" "))
+    return Limit(before, tokens[at + 1].slot, (), chosen)
+
+
+def _clauses(statement: Statement) -> dict[str, int]:
+    """Where the clauses of the statement itself begin."""
+    found: dict[str, int] = {}
+    depth = 0
+    for place in range(_verb(statement) + 1, len(statement.tokens)):
+        token = statement.tokens[place]
+        if token.kind is Kind.MARK:
+            depth += {"(": 1, ")": -1}.get(token.text, 0)
+        elif depth == 0 and token.word in ("FROM", "SET", "WHERE", "ORDER", "LIMIT"):
+            found.setdefault(token.word, place)
+    return found
+
+
+_BEFORE_TABLE = frozenset({"LOW_PRIORITY", "QUICK", "IGNORE", "FROM"})
+
+
+def _chosen(statement: Statement, places: dict[str, int], source: Source) -> Template:
+    """`SELECT slot FROM table WHERE ... ORDER BY ... LIMIT n FOR UPDATE`."""
+    first = _verb(statement) + 1
+    while statement.word(first) in _BEFORE_TABLE:
+        first += 1
+    rest = min(places.get("WHERE", places["ORDER"]), places["ORDER"])
+    last = places.get("SET", rest)
+    slots = statement.layout.slots
+    key = quoted(source.alias.encode()) + b"." + quoted(source.place.key_name.encode())
+    head = b"SELECT CRC32(" + key + b") MOD %d AS slot FROM " % slots
+    common = copied(statement, 0, _verb(statement))
+    return joined(
+        (
+            *common,
+            b" " + head if common else head,
+            *copied(statement, first, last),
+            b" ",
+            *copied(statement, rest, len(statement.tokens)),
+            b" FOR UPDATE",
+        )
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeRule:
+    """UPDATE or DELETE of sharded tables: to one shard as it is, to several in one transaction."""
+
+    routed: Routed
+    text: Template
+    wrote: Wrote
+    hint_at: int
+    limit: Limit | None
+    renumbers: tuple[str, str] | None
+
+    cacheable = True
+
+    @property
+    def flags(self) -> Flag:
+        return self.routed.flags
+
+    def bind(self, literals: Sequence[Literal]) -> Plan:
+        plan = self.routed.bind(literals)
+        if not isinstance(plan, Scatter):
+            return plan
+        limit = self.limit
+        if limit is not None:
+            number = literals[limit.slot]
+            return LimitedWrite(
+                plan.shards,
+                render(limit.before, literals),
+                int(number) if isinstance(number, bytes) and number.isdigit() else 0,
+                render(limit.after, literals),
+                render(limit.chosen, literals),
+                self.wrote,
+                plan.flags,
+                self.hint_at,
+            )
+        text = render(self.text, literals)
+        return SplitWrite(
+            tuple(Part(shard, text) for shard in plan.shards),
+            self.wrote,
+            plan.flags,
+            hint_at=self.hint_at,
+            renumbers=self.renumbers,
+        )
+
+    def slots(self) -> frozenset[int]:
+        return self.routed.slots()
 
 
 def _changed(tree: exp.Update | exp.Delete, block: Block) -> list[Source]:

@@ -17,6 +17,13 @@ class Insert:
     table: str
     columns: list[str] | None = None
     rows: list[list[Span]] = field(default_factory=list)
+    spans: list[Span] = field(default_factory=list)
+    """The whole of each row, parentheses included; the assignments of SET."""
+    is_set: bool = False
+    columns_end: int = -1
+    """The place of the `)` behind the list of columns; -1: there is no list."""
+    rows_end: int = 0
+    """Where rows or query end, and ON DUPLICATE KEY UPDATE or nothing follows."""
     query: Span | None = None
     updated: list[str] = field(default_factory=list)
     """Columns that ON DUPLICATE KEY UPDATE assigns."""
@@ -44,6 +51,7 @@ class _Reader:
             self._closing()
         if self._mark("(") and not self._query_ahead():
             insert.columns = self._names()
+            insert.columns_end = self._at - 1
         self._source(insert)
         self._tail(insert)
         return insert
@@ -59,7 +67,7 @@ class _Reader:
         word = self._word()
         if word in ("VALUES", "VALUE"):
             self._at += 1
-            insert.rows = self._rows()
+            insert.rows = self._rows(insert.spans)
         elif word == "SET":
             self._at += 1
             self._assignments(insert)
@@ -69,15 +77,18 @@ class _Reader:
             self._at = end
         else:
             raise BadSql("VALUES, SET or SELECT is missing")
+        insert.rows_end = self._at
 
-    def _rows(self) -> list[list[Span]]:
+    def _rows(self, spans: list[Span]) -> list[list[Span]]:
         rows = []
         while True:
+            begin = self._at
             if self._word() == "ROW":
                 self._at += 1
             start = self._at
             end = self._closing()
             rows.append(list(self._statement.parts(start + 1, end - 1)))
+            spans.append((begin, end))
             if not self._mark(","):
                 return rows
             self._at += 1
@@ -85,6 +96,8 @@ class _Reader:
     def _assignments(self, insert: Insert) -> None:
         """`SET a = 1, b = 2`: one row."""
         end = self._tail_start()
+        insert.is_set = True
+        insert.spans = [(self._at, end)]
         insert.columns, row = [], []
         for first, last in self._statement.parts(self._at, end):
             name, value = self._assignment(first, last)

@@ -1,37 +1,29 @@
 """INSERT and REPLACE: read from the tokens, because their frame is simple and their rows are many.
 
-All rows of one statement must belong to one shard. The key of a row is known when it is a literal
-or a parameter; for anything else nobody knows the shard before a server has computed it.
+Rows go to the shards of their keys: see `rows`. The key of a row is known when it is a literal or a
+parameter; for anything else nobody knows the shard before a server has computed it.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from zlib import crc32
 
 from sqlglot import exp
 
-from mitosis_gate.planner.changes import every_shard
+from mitosis_gate.planner.changes import every_shard, hint_place, quoted
 from mitosis_gate.planner.effects import Effects, effects_of, refusal_for_many
 from mitosis_gate.planner.insert_frame import Insert, read_insert
 from mitosis_gate.planner.keys import Halt, Reading, hash_alike, pin_of, sharded
 from mitosis_gate.planner.layout import Layout, Living, Place
 from mitosis_gate.planner.lexer import Kind
 from mitosis_gate.planner.parse import tree_of
-from mitosis_gate.planner.pins import (
-    KeyReader,
-    Literal,
-    OneOf,
-    Param,
-    Pin,
-    Slot,
-    is_plain_number,
-)
-from mitosis_gate.planner.plan import Flag, Plan, Refuse
+from mitosis_gate.planner.pins import KeyReader, OneOf, Pin, Slot
+from mitosis_gate.planner.plan import Flag, Refuse, Wrote
 from mitosis_gate.planner.refusals import key_changed, refuse
+from mitosis_gate.planner.rewrite import Template, joined
+from mitosis_gate.planner.rows import Frame, Row, RowsRule, missing_key, unnumbered
 from mitosis_gate.planner.rules import Fixed, Point, Routed, Rule
 from mitosis_gate.planner.schema import Column
 from mitosis_gate.planner.statement import Span, Statement
-from mitosis_routing.hashing import Doubt, KeyColumn, KeyKind, slot_of
+from mitosis_routing.hashing import KeyColumn, KeyKind, key_column
 
 
 def insert_rule(statement: Statement) -> Rule:
@@ -58,7 +50,7 @@ def insert_rule(statement: Statement) -> Rule:
             refuse("a subquery among the values is not supported: read first, then write literals")
         )
     if place.living is Living.SHARDED:
-        return _sharded(statement, insert, place, flags)
+        return _rows(statement, insert, place, flags)
     if place.living is Living.REFERENCE:
         return _reference(statement, insert, place, effects, flags)
     return Fixed(layout.one(layout.first, flags))
@@ -81,7 +73,7 @@ def _has_subquery(statement: Statement) -> bool:
 def _columns(insert: Insert, place: Place) -> list[str]:
     if insert.columns:
         return insert.columns
-    if insert.columns == [] and all(not row for row in insert.rows):
+    if not insert.columns and insert.rows and not any(insert.rows):
         return []
     return [column.name for column in place.table.columns]
 
@@ -91,47 +83,74 @@ def _index(columns: Sequence[str], name: str) -> int:
     return next((i for i, column in enumerate(columns) if column.lower() == wanted), -1)
 
 
-def _missing_key(place: Place) -> Refuse:
+def _missing(place: Place, layout: Layout, flags: Flag) -> Rule:
+    """No row says its key: only a single shard can take what MySQL makes of that."""
     column = place.table.columns[place.key_index]
-    if column.auto_increment:
-        return _generated(place)
-    return refuse(
-        f"Column '{place.key_name}' cannot be null: it is the sharding key of "
-        f"{place.table.name}, so each row must give it a value",
-        1048,
-    )
+    if column.auto_increment and layout.single:
+        return Fixed(layout.one(0, flags))
+    return Fixed(missing_key(place))
 
 
-def _generated(place: Place) -> Refuse:
-    return refuse(
-        f"Column '{place.key_name}' is the sharding key of {place.table.name}: its value must be "
-        "in the statement, AUTO_INCREMENT cannot make it",
-        1048,
-    )
-
-
-def _sharded(statement: Statement, insert: Insert, place: Place, flags: Flag) -> Rule:
+def _rows(statement: Statement, insert: Insert, place: Place, flags: Flag) -> Rule:
+    """Rows for a sharded table, or for a reference table whose numbers the gate gives."""
+    layout = statement.layout
     columns = _columns(insert, place)
-    index = _index(columns, place.key_name)
-    if index < 0:
-        return Fixed(_missing_key(place))
-    slots: list[Slot] = []
-    for row in insert.rows:
+    for number, row in enumerate(insert.rows, 1):
         if len(row) != len(columns):
-            return Fixed(refuse("Column count doesn't match value count", 1136))
+            text = f"Column count doesn't match value count at row {number}"
+            return Fixed(Refuse(1136, "21S01", text))
+    is_sharded = place.living is Living.SHARDED
+    auto = (
+        None if layout.single else next((c for c in place.table.columns if c.auto_increment), None)
+    )
+    generates_key = auto is not None and place.is_key(auto.name)
+    index = _index(columns, place.key_name) if is_sharded else -1
+    if is_sharded and index < 0 and not generates_key:
+        return _missing(place, layout, flags)
+    keys: list[Slot] = []
+    for row in insert.rows if is_sharded and not generates_key else ():
         value = _value(statement, row[index], place)
         if isinstance(value, Slot):
-            slots.append(value)
-        elif not statement.layout.single:
+            keys.append(value)
+        elif not layout.single:
             return Fixed(value)
-    reader = KeyReader(_key(place), statement.variant.utf8, stored=True)
-    odd = any(slot.negative or slot.introducer for slot in slots)
-    plain = () if odd else tuple(slot.index for slot in slots)
-    rule = InsertRule(statement.layout, place, reader, tuple(slots), flags, plain)
-    return Point(statement.layout, reader, slots[0], rule) if len(slots) == 1 else rule
+    utf8 = statement.variant.utf8
+    numbers = _number_reader(auto, utf8) if auto is not None else None
+    if auto is not None and numbers is None:
+        return Fixed(unnumbered(place, auto))
+    reader = KeyReader(place.key, utf8, stored=True) if place.key is not None else None
+    frame = _frame(statement, insert, place, keys, auto, columns)
+    if isinstance(frame, Refuse) and auto is not None:
+        return Fixed(frame)
+    odd = any(slot.negative or slot.introducer for slot in keys)
+    plain = () if odd else tuple(slot.index for slot in keys)
+    uncut = frame if isinstance(frame, Refuse) else None
+    cut = frame if isinstance(frame, Frame) else None
+    rule = RowsRule(layout, place, reader, auto, numbers, cut, flags, tuple(keys), plain, uncut)
+    if len(keys) == 1 and auto is None and reader is not None:
+        return Point(layout, reader, keys[0], rule)
+    return rule
+
+
+def _auto(place: Place) -> Column | None:
+    return next((c for c in place.table.columns if c.auto_increment), None)
 
 
 def _value(statement: Statement, span: Span, place: Place) -> Slot | Refuse:
+    slot = _slot(statement, span)
+    if slot is not None:
+        return slot
+    tokens = statement.tokens[span[0] : span[1]]
+    if len(tokens) == 1 and tokens[0].word == "NULL":
+        return missing_key(place)
+    return refuse(
+        f"the value of the sharding key {place.key_name} must be a literal or a parameter, not an "
+        "expression or DEFAULT: the gate cannot know the shard otherwise",
+    )
+
+
+def _slot(statement: Statement, span: Span) -> Slot | None:
+    """A value that is nothing but a literal."""
     tokens = statement.tokens[span[0] : span[1]]
     last = tokens[-1] if tokens else None
     if last is not None and last.kind is Kind.LITERAL:
@@ -141,150 +160,122 @@ def _value(statement: Statement, span: Span, place: Place) -> Slot | Refuse:
             return Slot(last.slot, negative=True)
         if len(tokens) == 2 and tokens[0].text.lower() in ("_binary", "_utf8mb4"):
             return Slot(last.slot, introducer=tokens[0].text.lower())
-    if len(tokens) == 1 and tokens[0].word == "NULL":
-        return _missing_key(place)
-    return refuse(
-        f"the value of the sharding key {place.key_name} must be a literal or a parameter, not an "
-        "expression or DEFAULT: the gate cannot know the shard otherwise",
+    return None
+
+
+def _number_reader(auto: Column, utf8: bool) -> KeyReader | None:
+    column = key_column(auto.type.replace(" zerofill", ""))
+    if isinstance(column, str) or column.kind is not KeyKind.INTEGER:
+        return None
+    return KeyReader(column, utf8, stored=True)
+
+
+_WHOLE_KEYWORDS = frozenset({"NULL", "DEFAULT"})
+
+
+def _frame(
+    statement: Statement,
+    insert: Insert,
+    place: Place,
+    keys: Sequence[Slot],
+    auto: Column | None,
+    columns: Sequence[str],
+) -> Frame | Refuse:
+    """Cut the statement into what is before, in and behind its rows."""
+    if b"/*!" in statement.sql:
+        return refuse(
+            "an executable comment (/*! */) stands in an INSERT whose rows the gate must send to "
+            "several shards or number: leave the comment out"
+        )
+    at = _index(columns, auto.name) if auto is not None else -1
+    adds = auto is not None and at < 0
+    rows = []
+    for place_of_row, (values, span) in enumerate(zip(insert.rows, insert.spans, strict=True)):
+        key = keys[place_of_row] if keys else None
+        if auto is None:
+            rows.append(Row(_cut(statement, *span), key=key))
+            continue
+        row = _added(statement, insert, span, auto, key) if adds else None
+        row = row or _numbered_row(statement, values[at], span, key)
+        if row is None:
+            return unnumbered(place, auto)
+        rows.append(row)
+    start = insert.spans[0][0]
+    head = _cut(statement, 0, start)
+    if adds and auto is not None and not insert.is_set:
+        head = _head_with(statement, insert, auto, start)
+    tail = _cut(statement, insert.rows_end, len(statement.tokens))
+    return Frame(
+        joined((*head, b" ")),
+        tuple(rows),
+        joined((b" ", *tail)) if tail else (),
+        _wrote(statement, insert),
+        hint_place(statement, 0),
     )
 
 
-def _key(place: Place) -> KeyColumn:
-    assert place.key is not None
-    return place.key
+def _wrote(statement: Statement, insert: Insert) -> Wrote:
+    if statement.words[0] == "REPLACE":
+        return Wrote.REPLACE
+    return Wrote.UPSERT if insert.updated else Wrote.INSERT
 
 
-@dataclass(frozen=True, slots=True)
-class InsertRule:
-    """Rows with their keys in literals: all must belong to one shard."""
-
-    layout: Layout
-    place: Place
-    reader: KeyReader
-    keys: tuple[Slot, ...]
-    flags: Flag
-
-    plain: tuple[int, ...]
-    """Places of the keys in the literals; empty when one has a sign or an introducer."""
-
-    cacheable = True
-
-    def bind(self, literals: Sequence[Literal]) -> Plan:
-        """Rows with one key are usual and many: look at each different literal once."""
-        layout, digits = self.layout, self.reader.digits
-        mask = 0
-        for literal in {literals[index] for index in self.plain}:
-            if not is_plain_number(literal, digits):
-                return self._row_by_row(literals)
-            mask |= layout.bits[crc32(literal) & layout.slots_mask]
-        if not mask or mask & (mask - 1):
-            return self._row_by_row(literals)
-        return layout.one(mask.bit_length() - 1, self.flags)
-
-    def _row_by_row(self, literals: Sequence[Literal]) -> Plan:
-        layout, owners = self.layout, self.layout.owners
-        shard = -1
-        for row, slot in enumerate(self.keys, 1):
-            key = self.reader.read(literals[slot.index], slot)
-            if isinstance(key, Doubt):
-                if layout.single and key is not Doubt.TRAILING_SPACE:
-                    continue
-                return _doubtful(self.place, key, row)
-            if key == b"0" and self._column.auto_increment:
-                return _generated(self.place)
-            owner = owners[slot_of(key, layout.slots)]
-            if owner != shard >= 0:
-                return self._several(shard, owner)
-            shard = owner
-        return layout.one(max(shard, 0), self.flags)
-
-    def slots(self) -> frozenset[int]:
-        return frozenset(slot.index for slot in self.keys)
-
-    @property
-    def _column(self) -> Column:
-        return self.place.table.columns[self.place.key_index]
-
-    def _several(self, one: int, other: int) -> Refuse:
-        return refuse(
-            f"the rows of this statement belong to several shards ({self.layout.name_of(one)} and "
-            f"{self.layout.name_of(other)} at least), which would not be atomic and is not "
-            f"supported: insert rows of one {self.place.key_name} at a time"
-        )
+def _head_with(statement: Statement, insert: Insert, auto: Column, start: int) -> Template:
+    """What stands before the rows, with the AUTO_INCREMENT column added to the columns."""
+    name = quoted(auto.name.encode())
+    end = insert.columns_end
+    if end < 0:  # INSERT INTO t VALUES (): without a list of columns no row has values
+        values = start - 1
+        return joined((*_cut(statement, 0, values), b" (" + name + b") VALUES"))
+    comma = b", " if insert.columns else b""
+    before, after = _cut(statement, 0, end), _cut(statement, end, start)
+    return joined((*before, comma + name, *after))
 
 
-def _doubtful(place: Place, doubt: Doubt, row: int) -> Refuse:
-    key, name = place.key_name, place.table.name
-    if doubt is Doubt.NULL:
-        return _missing_key(place)
-    if doubt is Doubt.NO_ROW and place.key is not None and place.key.kind is KeyKind.INTEGER:
-        return refuse(f"Out of range value for column '{key}' at row {row}", 1264)
-    if doubt is Doubt.NO_ROW:
-        return refuse(f"Data too long for column '{key}' at row {row}", 1406)
-    if doubt is Doubt.TRAILING_SPACE:
-        return refuse(
-            f"the value of {key} at row {row} ends with a space, which the collation of {name} "
-            "does not tell from the value without it: leave out the space, or use the collation "
-            "utf8mb4_0900_bin"
-        )
-    return refuse(
-        f"it is not certain what MySQL stores for the sharding key {key} at row {row}: write the "
-        "value in the type of the column, and text in utf8mb4"
-    )
+def _added(statement: Statement, insert: Insert, span: Span, auto: Column, key: Slot | None) -> Row:
+    """A row that does not have the AUTO_INCREMENT column yet."""
+    first, last = span
+    if insert.is_set:
+        comma = b", " if first < last else b""
+        before = (*_cut(statement, first, last), comma + quoted(auto.name.encode()) + b" = ")
+        return Row(joined(before), key=key)
+    comma = b", " if insert.columns else b""
+    return Row(joined((*_cut(statement, first, last - 1), comma)), after=(b")",), key=key)
+
+
+def _numbered_row(statement: Statement, value: Span, span: Span, key: Slot | None) -> Row | None:
+    slot = _slot(statement, value)
+    tokens = statement.tokens[value[0] : value[1]]
+    if slot is None and not (len(tokens) == 1 and tokens[0].word in _WHOLE_KEYWORDS):
+        return None
+    before = _cut(statement, span[0], value[0])
+    after = _cut(statement, value[1], span[1])
+    return Row(joined((*before, b" ")), _cut(statement, *value), joined((b" ", *after)), slot, key)
+
+
+def _cut(statement: Statement, first: int, last: int) -> Template:
+    """As `rewrite.copied`, in time that grows with the tokens asked for: rows are many."""
+    if first >= last:
+        return ()
+    sql = statement.sql
+    pieces: list[bytes | int] = []
+    at = statement.tokens[first].start
+    for token in statement.tokens[first:last]:
+        if token.kind is Kind.LITERAL:
+            pieces.append(sql[at : token.start])
+            pieces.append(token.slot)
+            at = token.end
+    pieces.append(sql[at : statement.tokens[last - 1].end])
+    return joined(pieces)
 
 
 def _reference(
     statement: Statement, insert: Insert, place: Place, effects: Effects, flags: Flag
 ) -> Rule:
     plan = every_shard(place.table.name, effects, statement.layout, flags)
-    auto = next((c for c in place.table.columns if c.auto_increment), None)
-    if isinstance(plan, Refuse) or auto is None:
+    if isinstance(plan, Refuse) or _auto(place) is None:
         return Fixed(plan)
-    columns = _columns(insert, place)
-    index = _index(columns, auto.name)
-    slots = []
-    for row in insert.rows:
-        tokens = statement.tokens[slice(*row[index])] if 0 <= index < len(row) else ()
-        if len(tokens) != 1 or tokens[0].kind is not Kind.LITERAL:
-            return Fixed(_explicit(place, auto))
-        slots.append(tokens[0].slot)
-    return ExplicitNumbers(plan, tuple(slots), _explicit(place, auto))
-
-
-def _explicit(place: Place, column: Column) -> Refuse:
-    return refuse(
-        f"each shard would number the rows of reference table {place.table.name} by itself: give "
-        f"{column.name} a value in the statement"
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class ExplicitNumbers:
-    """A plan for rows whose AUTO_INCREMENT column has a value other than NULL and 0."""
-
-    plan: Plan
-    numbers: tuple[int, ...]
-    refusal: Refuse
-
-    cacheable = True
-
-    def bind(self, literals: Sequence[Literal]) -> Plan:
-        for index in self.numbers:
-            literal = literals[index]
-            text = literal if isinstance(literal, bytes) else _text_of(literal)
-            if not text.strip(b"'\" +-.0"):
-                return self.refusal
-        return self.plan
-
-    def slots(self) -> frozenset[int]:
-        return frozenset(self.numbers)
-
-
-def _text_of(parameter: Param) -> bytes:
-    value = parameter.value
-    if value is None:
-        return b""
-    return value if isinstance(value, bytes) else str(value).encode()
+    return _rows(statement, insert, place, plan.flags)
 
 
 # INSERT ... SELECT
@@ -296,7 +287,7 @@ def _from_query(
     layout = statement.layout
     if layout.single:
         if _index(_columns(insert, place), place.key_name) < 0:
-            return Fixed(_missing_key(place))
+            return _missing(place, layout, flags)
         return Fixed(layout.one(0, flags))
     assert insert.query is not None
     tokens = statement.tokens[slice(*insert.query)]
@@ -338,7 +329,7 @@ def _target_pin(
     columns = _columns(insert, place)
     index = _index(columns, place.key_name)
     if index < 0:
-        return _missing_key(place)
+        return missing_key(place)
     block = reading.block
     if block is None or not isinstance(tree, exp.Select):
         return _elsewhere(place)
@@ -369,3 +360,8 @@ def _item(tree: exp.Select, index: int, count: int) -> exp.Expr | None:
         return None
     item: exp.Expr = items[index].unalias()
     return item
+
+
+def _key(place: Place) -> KeyColumn:
+    assert place.key is not None
+    return place.key

@@ -235,6 +235,131 @@ class GateExplain:
     analyze: bool = False
 
 
+class Wrote(StrEnum):
+    """Which statement it is whose answers of several shards become one."""
+
+    INSERT = "insert"
+    REPLACE = "replace"
+    UPSERT = "upsert"
+    """INSERT ... ON DUPLICATE KEY UPDATE."""
+    COPY = "copy"
+    """INSERT ... SELECT."""
+    UPDATE = "update"
+    DELETE = "delete"
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What one shard is sent of a write."""
+
+    shard: int
+    sql: bytes
+    rows: tuple[int, ...] = ()
+    """INSERT: for each of its rows the number in the client's statement, from 1: MySQL's errors
+    name rows by their number."""
+    generated: tuple[int, ...] = ()
+    """INSERT: the AUTO_INCREMENT numbers that the gate gave to its rows."""
+
+
+@dataclass(frozen=True, slots=True)
+class SplitWrite:
+    """A write whose parts go to their shards in one transaction; the answers are added up."""
+
+    parts: tuple[Part, ...]
+    wrote: Wrote
+    flags: Flag = Flag.WRITE
+    alike: bool = False
+    """All parts write the same rows of a reference table: they must have the same effect, and the
+    answer is that of the first."""
+    in_order: bool = True
+    """One shard after the other, so that two such writes meet on the first shard and cannot lock
+    each other out over two."""
+    hint_at: int = -1
+    """Where in the text of a part an optimizer hint can be put; -1: nowhere."""
+    number_column: tuple[str, str] | None = None
+    """Table and AUTO_INCREMENT column, to ask which of the given numbers were used."""
+    renumbers: tuple[str, str] | None = None
+    """Table and column of an UPDATE that changes an AUTO_INCREMENT column."""
+
+
+class NumberedRows(Protocol):
+    """Rows of an INSERT of which some want an AUTO_INCREMENT number."""
+
+    def wanted(self, keep_zeros: bool) -> tuple[int, int]:
+        """How many numbers, and the greatest number that a row brings along (0: none).
+
+        `keep_zeros`: the session's sql_mode has NO_AUTO_VALUE_ON_ZERO.
+        """
+
+    def split(self, first: int, keep_zeros: bool) -> "OneShard | SplitWrite | Refuse":
+        """The write with the numbers from `first` on."""
+
+
+@dataclass(frozen=True, slots=True)
+class NumberedWrite:
+    """An INSERT into a table whose AUTO_INCREMENT numbers come from the keyspace's sequence."""
+
+    table: str
+    column: str
+    highest: int
+    """The greatest number that the column can hold."""
+    rows: NumberedRows
+    flags: Flag = Flag.WRITE
+
+
+@dataclass(frozen=True, slots=True)
+class LimitedWrite:
+    """UPDATE or DELETE with LIMIT over several shards.
+
+    `texts[i]` goes to `shards[i]` with its own LIMIT put between the two halves. With `chosen`, a
+    SELECT of the slot of each row that the whole statement would touch, the limits are counted from
+    its rows; without (no ORDER BY: any rows will do) each shard gets what the ones before left.
+    """
+
+    shards: tuple[int, ...]
+    before: bytes
+    limit: int
+    after: bytes
+    chosen: bytes
+    wrote: Wrote
+    flags: Flag = Flag.WRITE
+    hint_at: int = -1
+
+
+@dataclass(frozen=True, slots=True)
+class CopyRows:
+    """INSERT or REPLACE ... SELECT whose rows pass through the gate.
+
+    `select` is planned like any read; its rows, written as literals, are put between `before` and
+    `after` and planned like any INSERT.
+    """
+
+    select: bytes
+    before: bytes
+    after: bytes
+    wrote: Wrote
+    flags: Flag = Flag.WRITE
+
+
+@dataclass(frozen=True, slots=True)
+class MovedRows:
+    """UPDATE that gives rows another sharding key: they are deleted and inserted anew.
+
+    `select` reads the rows as they will be, with locks; `delete` takes them away; `before` and
+    `after` enclose the rows that are inserted. `update` is for rows that have the key already.
+    """
+
+    shards: tuple[int, ...]
+    table: str
+    key: str
+    select: bytes
+    delete: bytes
+    update: bytes
+    refusal: "Refuse"
+    """The answer while the session does not have gate_key_update=move."""
+    flags: Flag = Flag.WRITE
+
+
 class DdlVerb(StrEnum):
     CREATE_TABLE = "CREATE TABLE"
     ALTER_TABLE = "ALTER TABLE"
@@ -405,6 +530,11 @@ Plan = (
     | ExplainOne
     | GateExplain
     | EveryShard
+    | SplitWrite
+    | NumberedWrite
+    | LimitedWrite
+    | CopyRows
+    | MovedRows
     | Ddl
     | TransactionControl
     | SetTransaction

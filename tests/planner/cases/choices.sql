@@ -82,10 +82,10 @@ UPDATE users SET name = 'x' WHERE user_id IN (1, 1)
 --> shard 3 write
 
 UPDATE users SET name = 'x' WHERE user_id IN (1, 42)
---> 1235 (42000) [gate] a write that touches several shards would not be atomic and is not supported: add WHERE user_id = ... and write to one shard at a time
+--> update on 0,3: UPDATE users SET name = 'x' WHERE user_id IN (1, 42)
 
 DELETE FROM users WHERE user_id = 1 OR user_id = 42
---> 1235 (42000) [gate] a write that touches several shards would not be atomic and is not supported: add WHERE user_id = ... and write to one shard at a time
+--> delete on 0,3: DELETE FROM users WHERE user_id = 1 OR user_id = 42
 
 SELECT * FROM users WHERE user_id IN (1, 42) ORDER BY name
 --> 1235 (42000) [gate] ORDER BY over several shards is not supported: add WHERE user_id = ... so that one shard has the whole answer

@@ -92,7 +92,7 @@ INSERT INTO users SET user_id = 1, name = 'x' ON DUPLICATE KEY UPDATE name = 'y'
 
 -- title: rows that are refused
 INSERT INTO users VALUES (1, 'x'), (42, 'y')
---> 1235 (42000) [gate] the rows of this statement belong to several shards (shop-3072-4096 and shop-0-1024 at least), which would not be atomic and is not supported: insert rows of one user_id at a time
+--> insert 0: INSERT INTO users VALUES (42, 'y') | 3: INSERT INTO users VALUES (1, 'x')
 
 INSERT INTO users (name) VALUES ('x')
 --> 1048 (23000) [gate] Column 'user_id' cannot be null: it is the sharding key of users, so each row must give it a value
@@ -140,13 +140,13 @@ INSERT INTO counters VALUES (5, 1), (300, 1)
 --> 1264 (22003) [gate] Out of range value for column 'id' at row 2
 
 INSERT INTO users VALUES (1)
---> 1136 (21S01) [gate] Column count doesn't match value count
+--> 1136 (21S01) Column count doesn't match value count at row 1
 
 INSERT INTO users (user_id) VALUES (1, 'x')
---> 1136 (21S01) [gate] Column count doesn't match value count
+--> 1136 (21S01) Column count doesn't match value count at row 1
 
 INSERT INTO users VALUES (1, 'x', 'y')
---> 1136 (21S01) [gate] Column count doesn't match value count
+--> 1136 (21S01) Column count doesn't match value count at row 1
 
 INSERT INTO users VALUES (1, 'x') ON DUPLICATE KEY UPDATE user_id = 42
 --> 1235 (42000) [gate] column user_id is the sharding key, which decides the shard of a row, and cannot be updated: DELETE the row and INSERT it with the new key
@@ -158,19 +158,19 @@ INSERT INTO users VALUES (1, (SELECT name FROM countries LIMIT 1))
 --> 1235 (42000) [gate] a subquery among the values is not supported: read first, then write literals
 
 INSERT INTO generated (n) VALUES (1)
---> 1048 (23000) [gate] Column 'id' is the sharding key of generated: its value must be in the statement, AUTO_INCREMENT cannot make it
+--> 1 numbers of generated.id, brings 0: insert on 2: INSERT INTO generated (n, `id`) VALUES (1, 7)
 
 INSERT INTO generated VALUES (NULL, 1)
---> 1048 (23000) [gate] Column 'id' is the sharding key of generated: its value must be in the statement, AUTO_INCREMENT cannot make it
+--> 1 numbers of generated.id, brings 0: insert on 2: INSERT INTO generated VALUES ( 7 , 1)
 
 INSERT INTO generated VALUES (0, 1)
---> 1048 (23000) [gate] Column 'id' is the sharding key of generated: its value must be in the statement, AUTO_INCREMENT cannot make it
+--> 1 numbers of generated.id, brings 0: insert on 2: INSERT INTO generated VALUES ( 7 , 1)
 
 INSERT INTO generated VALUES (DEFAULT, 1)
---> 1235 (42000) [gate] the value of the sharding key id must be a literal or a parameter, not an expression or DEFAULT: the gate cannot know the shard otherwise
+--> 1 numbers of generated.id, brings 0: insert on 2: INSERT INTO generated VALUES ( 7 , 1)
 
 INSERT INTO generated VALUES (5, 1)
---> shard 2 write
+--> 0 numbers of generated.id, brings 5: shard 2
 
 INSERT INTO nothing VALUES (1)
 --> unknown table shop.nothing

@@ -158,7 +158,7 @@ EXPLAIN FOR CONNECTION 5
 --> 1064 (42000) [gate] this statement is not understood, so it is not sent anywhere: EXPLAIN FOR CONNECTION and FOR SCHEMA are not supported
 
 EXPLAIN DELETE FROM users
---> 1235 (42000) [gate] a write that touches several shards would not be atomic and is not supported: add WHERE user_id = ... and write to one shard at a time
+--> 1235 (42000) [gate] EXPLAIN is for statements that go to one shard: add the sharding key to WHERE
 
 SELECT * FROM information_schema.TABLES
 --> 1235 (42000) [gate] `*` of information_schema.tables is different on each shard: name the columns that describe the table

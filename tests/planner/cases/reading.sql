@@ -186,7 +186,7 @@ WITH x AS (SELECT 1) DELETE FROM users WHERE user_id = 1
 --> shard 3 write
 
 WITH x AS (SELECT 1) DELETE FROM users
---> 1235 (42000) [gate] a write that touches several shards would not be atomic and is not supported: add WHERE user_id = ... and write to one shard at a time
+--> delete on 0,1,2,3: WITH x AS (SELECT 1) DELETE FROM users
 
 WITH x AS (SELECT 1) SELECT * FROM users WHERE user_id = 1
 --> shard 3

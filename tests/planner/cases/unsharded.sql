@@ -31,7 +31,7 @@ UPDATE notes SET text = 'x'
 --> shard 0 write
 
 UPDATE notes SET text = 'x' WHERE id IN (SELECT user_id FROM users)
---> 1235 (42000) [gate] a write that touches several shards would not be atomic and is not supported: add WHERE user_id = ... and write to one shard at a time
+--> 1235 (42000) [gate] a sharded and an unsharded table cannot take part in one write over several shards: add WHERE user_id = ... with a key of shard shop-0-1024, or read first and write then
 
 DELETE FROM notes LIMIT 5
 --> shard 0 write

@@ -25,7 +25,7 @@ UPDATE users u JOIN countries c ON c.name = u.name SET u.name = c.code WHERE u.u
 --> shard 3 write
 
 WITH x AS (SELECT 1 AS a) UPDATE users, x SET name = 'x' WHERE user_id = 1
---> 1235 (42000) [gate] a write that touches several shards would not be atomic and is not supported: add WHERE user_id = ... and write to one shard at a time
+--> update on 0,1,2,3: WITH x AS (SELECT 1 AS a) UPDATE users, x SET name = 'x' WHERE user_id = 1
 
 DELETE FROM users WHERE user_id = 1
 --> shard 3 write
@@ -53,16 +53,16 @@ DELETE FROM users WHERE user_id = 99999999999999999999
 
 -- title: writes that are refused
 UPDATE users SET name = 'x'
---> 1235 (42000) [gate] a write that touches several shards would not be atomic and is not supported: add WHERE user_id = ... and write to one shard at a time
+--> update on 0,1,2,3: UPDATE users SET name = 'x'
 
 UPDATE users SET name = 'x' WHERE name = 'y'
---> 1235 (42000) [gate] a write that touches several shards would not be atomic and is not supported: add WHERE user_id = ... and write to one shard at a time
+--> update on 0,1,2,3: UPDATE users SET name = 'x' WHERE name = 'y'
 
 UPDATE users SET name = 'x' WHERE user_id = 1 OR name = 'y'
---> 1235 (42000) [gate] a write that touches several shards would not be atomic and is not supported: add WHERE user_id = ... and write to one shard at a time
+--> update on 0,1,2,3: UPDATE users SET name = 'x' WHERE user_id = 1 OR name = 'y'
 
 UPDATE users SET name = 'x' LIMIT 1
---> 1235 (42000) [gate] a write that touches several shards would not be atomic and is not supported: add WHERE user_id = ... and write to one shard at a time
+--> update 1 rows on 0,1,2,3: UPDATE users SET name = 'x' LIMIT {}
 
 UPDATE users SET user_id = 7 WHERE user_id = 1
 --> 1235 (42000) [gate] column user_id is the sharding key, which decides the shard of a row, and cannot be updated: DELETE the row and INSERT it with the new key
@@ -80,10 +80,10 @@ UPDATE users u JOIN orders o ON o.user_id = u.user_id SET user_id = 7 WHERE u.us
 --> 1235 (42000) [gate] column user_id is the sharding key, which decides the shard of a row, and cannot be updated: DELETE the row and INSERT it with the new key
 
 UPDATE users u JOIN orders o SET u.name = 'x' WHERE u.user_id = 1
---> 1235 (42000) [gate] a write that touches several shards would not be atomic and is not supported: add WHERE user_id = ... and write to one shard at a time
+--> 1235 (42000) [gate] the rows of users, orders that this write brings together can lie on different shards: join them on their sharding keys (u.user_id and o.user_id) by =, or read first and write then
 
 UPDATE users SET name = (SELECT total FROM orders LIMIT 1) WHERE user_id = 1
---> 1235 (42000) [gate] a write that touches several shards would not be atomic and is not supported: add WHERE user_id = ... and write to one shard at a time
+--> 1235 (42000) [gate] the rows of users, orders that this write brings together can lie on different shards: join them on their sharding keys (users.user_id and orders.user_id) by =, or read first and write then
 
 UPDATE users SET name = (@a := 1) WHERE user_id = 1
 --> 1235 (42000) [gate] user variables can be set only with SET @name = value when there are several shards
@@ -95,16 +95,16 @@ UPDATE totals SET sum = 1
 --> 1235 (42000) [gate] totals is a view: views over several shards are not supported
 
 DELETE FROM users
---> 1235 (42000) [gate] a write that touches several shards would not be atomic and is not supported: add WHERE user_id = ... and write to one shard at a time
+--> delete on 0,1,2,3: DELETE FROM users
 
 DELETE FROM users WHERE name = 'x'
---> 1235 (42000) [gate] a write that touches several shards would not be atomic and is not supported: add WHERE user_id = ... and write to one shard at a time
+--> delete on 0,1,2,3: DELETE FROM users WHERE name = 'x'
 
 DELETE FROM users LIMIT 1
---> 1235 (42000) [gate] a write that touches several shards would not be atomic and is not supported: add WHERE user_id = ... and write to one shard at a time
+--> delete 1 rows on 0,1,2,3: DELETE FROM users LIMIT {}
 
 DELETE u FROM users u JOIN orders o ON o.order_id = u.user_id WHERE u.user_id = 1
---> 1235 (42000) [gate] a write that touches several shards would not be atomic and is not supported: add WHERE user_id = ... and write to one shard at a time
+--> 1235 (42000) [gate] the rows of users, orders that this write brings together can lie on different shards: join them on their sharding keys (u.user_id and o.user_id) by =, or read first and write then
 
 DELETE FROM nothing WHERE id = 1
 --> unknown table shop.nothing
@@ -165,22 +165,22 @@ INSERT INTO countries SELECT * FROM countries LIMIT 1
 --> 1235 (42000) [gate] INSERT ... SELECT into countries is supported only when all rows that it reads and writes are on one shard: give the sharding keys as literals, or read first and write then
 
 INSERT INTO tariffs VALUES (1, 2.5)
---> every 0,1,2,3 write clock
+--> 0 numbers of tariffs.id, brings 1: insert alike on 0,1,2,3: INSERT INTO tariffs VALUES ( 1 , 2.5) (clock)
 
 INSERT INTO tariffs VALUES (NULL, 2.5)
---> 1235 (42000) [gate] each shard would number the rows of reference table tariffs by itself: give id a value in the statement
+--> 1 numbers of tariffs.id, brings 0: insert alike on 0,1,2,3: INSERT INTO tariffs VALUES ( 7 , 2.5) (clock)
 
 INSERT INTO tariffs VALUES (0, 2.5)
---> 1235 (42000) [gate] each shard would number the rows of reference table tariffs by itself: give id a value in the statement
+--> 1 numbers of tariffs.id, brings 0: insert alike on 0,1,2,3: INSERT INTO tariffs VALUES ( 7 , 2.5) (clock)
 
 INSERT INTO tariffs VALUES ('0', 2.5)
---> 1235 (42000) [gate] each shard would number the rows of reference table tariffs by itself: give id a value in the statement
+--> 1 numbers of tariffs.id, brings 0: insert alike on 0,1,2,3: INSERT INTO tariffs VALUES ( 7 , 2.5) (clock)
 
 INSERT INTO tariffs VALUES (1, 2.5), (0, 2.5)
---> 1235 (42000) [gate] each shard would number the rows of reference table tariffs by itself: give id a value in the statement
+--> 1 numbers of tariffs.id, brings 1: insert alike on 0,1,2,3: INSERT INTO tariffs VALUES ( 1 , 2.5), ( 7 , 2.5) (clock)
 
 INSERT INTO tariffs (price) VALUES (2.5)
---> 1235 (42000) [gate] each shard would number the rows of reference table tariffs by itself: give id a value in the statement
+--> 1 numbers of tariffs.id, brings 0: insert alike on 0,1,2,3: INSERT INTO tariffs (price, `id`) VALUES (2.5, 7) (clock)
 
 INSERT INTO tariffs VALUES (LAST_INSERT_ID(), 2.5)
 --> 1235 (42000) [gate] LAST_INSERT_ID has another value on each shard, and reference table tariffs must be the same on all: compute the value first and write it as a literal

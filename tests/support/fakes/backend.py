@@ -39,28 +39,57 @@ def told(**changed: bytes) -> Result:
 class FakeStream:
     """A result that is pulled in blocks of two rows."""
 
-    def __init__(self, backend: "FakeBackend", result: Result, breaks: GateError | None) -> None:
-        self.columns = list(result.columns)
-        self.ok = result.ok
-        self.abandoned = False
+    def __init__(self, backend: "FakeBackend", sql: bytes) -> None:
+        self.columns: list[bytes] = []
+        self.ok = Ok()
+        self.is_over = False
+        self.stopped = False
         self.pulled = 0
         self._backend = backend
-        self._rows = list(result.rows)
-        self._breaks = breaks
-        self._over = not self.columns
+        self._sql = sql
+        self._rows: list[bytes] | None = None
+        self._asked = asyncio.ensure_future(backend.query(sql))
+
+    async def start(self) -> None:
+        if self._rows is None:
+            try:
+                result = await self._asked
+            except BaseException:
+                self.is_over = True
+                raise
+            self.columns, self._rows = list(result.columns), list(result.rows)
+            self.ok = result.ok
+            self.is_over = not self.columns
+
+    async def next_rows(self) -> list[bytes]:
+        await self.start()
+        assert self._rows is not None
+        block, self._rows = self._rows[:2], self._rows[2:]
+        self.pulled += len(block)
+        if not block and not self.is_over:
+            self.is_over = True
+            if self._backend.breaks is not None:
+                raise self._backend.breaks
+        return block
 
     async def __aiter__(self) -> AsyncIterator[list[bytes]]:
-        while self._rows:
-            block, self._rows = self._rows[:2], self._rows[2:]
-            self.pulled += len(block)
-            yield block
-        if self._breaks is not None:
-            raise self._breaks
-        self._over = True
+        while rows := await self.next_rows():
+            yield rows
+
+    async def stop(self) -> None:
+        if self.is_over:
+            return
+        self.stopped = True
+        self.is_over = True
+        if not self._asked.done():
+            self._asked.cancel()
+        await asyncio.wait([self._asked])
+        if not self._asked.cancelled():
+            self._asked.exception()  # looked at, so that nobody complains
 
     def abandon(self) -> None:
-        if not self._over:
-            self.abandoned = True
+        if not self.is_over:
+            self.is_over = True
             self._backend.alive = False
 
 
@@ -104,9 +133,17 @@ class FakeBackend:
             raise answer
         return answer or done()
 
-    async def stream(self, sql: bytes) -> FakeStream:
-        stream = FakeStream(self, await self.query(sql), self.breaks)
+    def begin_stream(self, sql: bytes) -> FakeStream:
+        stream = FakeStream(self, sql)
         self.streams.append(stream)
+        return stream
+
+    async def begin_binary_stream(self, sql: bytes) -> FakeStream:
+        return self.begin_stream(sql)
+
+    async def stream(self, sql: bytes, binary: bool = False) -> FakeStream:
+        stream = self.begin_stream(sql)
+        await stream.start()
         return stream
 
     def close(self, reason: str) -> None:
@@ -136,6 +173,7 @@ class FakeClient:
         self.bound_shard: str | None = None
         self.last_shard: str | None = None
         self.is_gone = False
+        self.binary = False
         self.commits = 0
         self.next: list[bytes] = []
         self.answers: list[Any] = []
@@ -162,6 +200,38 @@ class FakeClient:
 
     def disown(self, connection: FakeBackend) -> None:
         self.lent.remove(connection)
+
+    @asynccontextmanager
+    async def reading(self, shards: Sequence[str]) -> AsyncIterator[list[tuple[str, FakeBackend]]]:
+        backends: list[tuple[str, FakeBackend]] = []
+        try:
+            for shard in shards:
+                backends.append((shard, await self.backend(shard, outside=True)))
+            yield backends
+        finally:
+            for _, backend in backends:
+                self.give_back(backend)
+
+    @asynccontextmanager
+    async def writing(self, shards: Sequence[str]) -> AsyncIterator[list[tuple[str, FakeBackend]]]:
+        """A transaction of its own over all of them, in the order of the shards."""
+        backends: list[tuple[str, FakeBackend]] = []
+        try:
+            for shard in shards:
+                backends.append((shard, await self.backend(shard)))
+                await backends[-1][1].query(b"START TRANSACTION")
+            try:
+                yield backends
+            except BaseException:
+                for _, backend in backends:
+                    if backend.alive:
+                        await backend.query(b"ROLLBACK")
+                raise
+            for _, backend in backends:
+                await backend.query(b"COMMIT")
+        finally:
+            for _, backend in backends:
+                self.give_back(backend)
 
     async def commit(self) -> None:
         self.commits += 1

@@ -1,0 +1,159 @@
+"""AUTO_INCREMENT over several shards: numbers in blocks, kept in MySQL.
+
+The shard that owns slot 0 has a row for each table in `mitosis.sequences`: the first number that
+nobody has got. A gate process takes a block of numbers in one statement, and gives them out from
+memory. What matters for a number to be new:
+
+- A block begins above every number that the row has given out, and above the counters of all
+  shards, which MySQL raises for each row that is stored, also for numbers that a client brings
+  along, and which ALTER TABLE ... AUTO_INCREMENT sets. The counters are asked once for each block.
+- A number that a client of this process brings along is noted at once, and the block goes on
+  above it.
+- A block is good for the shard it came from: when another one owns slot 0, it is dropped.
+
+What a process has not given out when it ends is a gap, as after a restart of MySQL with a
+transaction that was rolled back. Numbers of several processes are not in the order of time.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+from mitosis_gate.backends.account import Account
+from mitosis_gate.backends.connection import BackendConnection
+from mitosis_gate.backends.variables import literal
+from mitosis_gate.errors import MysqlError, SequenceUnavailable, UnknownDatabase
+from mitosis_routing.table import RoutingTable
+
+_COUNTERS_OF_NOW = b"SET SESSION information_schema_stats_expiry=0"
+_COUNTER = (
+    b"SELECT IFNULL(MAX(AUTO_INCREMENT), 1) FROM information_schema.TABLES "
+    b"WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = %b"
+)
+_TAKE = (
+    b"INSERT INTO mitosis.sequences (name, next) VALUES (%b, LAST_INSERT_ID(%d) + %d) "
+    b"ON DUPLICATE KEY UPDATE next = LAST_INSERT_ID(GREATEST(next, %d)) + %d"
+)
+_LARGEST_PART = 1000
+"""A block is at most this part of what the column can hold: small types do not run out of it."""
+
+
+class Shards(Protocol):
+    """The part of `Topology` that is needed here."""
+
+    def lent(
+        self, keyspace: str, shard: str, account: Account
+    ) -> AbstractAsyncContextManager[BackendConnection]: ...
+
+    def table(self, keyspace: str) -> RoutingTable: ...
+
+
+class GateAccounts(Protocol):
+    def gate(self, keyspace: str) -> Account: ...
+
+
+@dataclass(slots=True)
+class _Block:
+    """Numbers of one table that this process may give out: from `next` to before `end`."""
+
+    source: str = ""
+    next: int = 1
+    end: int = 1
+    seen: int = 0
+    """The greatest number that a client brought along."""
+
+
+class Sequences:
+    """One for a gate process."""
+
+    def __init__(self, shards: Shards, accounts: GateAccounts, block: int) -> None:
+        self._shards = shards
+        self._accounts = accounts
+        self._block = block
+        self._blocks: defaultdict[tuple[str, str], _Block] = defaultdict(_Block)
+        self._taking: defaultdict[tuple[str, str], asyncio.Lock] = defaultdict(asyncio.Lock)
+
+    def note(self, keyspace: str, table: str, number: int) -> None:
+        """A row with this number is about to be stored: those given out from now on are greater."""
+        block = self._blocks[keyspace, table]
+        block.seen = max(block.seen, number)
+
+    async def take(self, keyspace: str, table: str, count: int, highest: int) -> int:
+        """Return the first of `count` numbers in a row, of a column that ends at `highest`."""
+        key = (keyspace, table)
+        first = self._at_once(key, count)
+        if first is None:
+            async with self._taking[key]:
+                first = self._at_once(key, count)
+                if first is None:
+                    await self._refill(key, count, highest)
+                    first = self._at_once(key, count)
+        if first is None or first + count - 1 > highest:
+            raise MysqlError(
+                1467, "HY000", "Failed to read auto-increment value from storage engine"
+            )
+        return first
+
+    def _at_once(self, key: tuple[str, str], count: int) -> int | None:
+        block = self._blocks[key]
+        first = max(block.next, block.seen + 1)
+        if first + count > block.end or block.source != self._source(key[0]):
+            return None
+        block.next = first + count
+        return first
+
+    def _source(self, keyspace: str) -> str:
+        """The shard that owns slot 0."""
+        for shard in self._shards.table(keyspace).shards:
+            if shard.slots.contains(0):
+                return shard.name
+        raise UnknownDatabase(f"Unknown database '{keyspace}': no shard owns its slot 0")
+
+    async def _refill(self, key: tuple[str, str], count: int, highest: int) -> None:
+        keyspace, table = key
+        source = self._source(keyspace)
+        names = [shard.name for shard in self._shards.table(keyspace).shards]
+        counters = await asyncio.gather(*(self._counter(keyspace, n, table) for n in names))
+        block = self._blocks[key]
+        floor = max(*counters, block.seen + 1)
+        size = max(count, min(self._block, max(1, highest // _LARGEST_PART)))
+        try:
+            async with self._lent(keyspace, source) as connection:
+                name = literal(table.encode())
+                answer = await connection.query(_TAKE % (name, floor, size, floor, size))
+        except MysqlError as exc:
+            raise SequenceUnavailable(
+                f"the AUTO_INCREMENT numbers of {table} come from mitosis.sequences on shard "
+                f"{source}, which does not give any: {exc.text}; the operator makes the table"
+            ) from exc
+        first = answer.ok.last_insert_id
+        if first != block.end or block.source != source:
+            block.next = first
+        block.source, block.end = source, first + size
+
+    async def _counter(self, keyspace: str, shard: str, table: str) -> int:
+        async with self._lent(keyspace, shard) as connection:
+            await connection.query(_COUNTERS_OF_NOW)
+            rows = (await connection.query(_COUNTER % literal(table.encode()))).values()
+            return int(rows[0][0] or 1)
+
+    def _lent(self, keyspace: str, shard: str) -> AbstractAsyncContextManager[BackendConnection]:
+        return self._shards.lent(keyspace, shard, self._accounts.gate(keyspace))
+
+    def forget(self, keyspace: str, tables: Sequence[str]) -> None:
+        """Take the next number from a new block, so that the counters of the shards are asked."""
+        for table in tables:
+            self._blocks.pop((keyspace, table), None)
+
+    async def reset(self, keyspace: str, tables: Sequence[str]) -> None:
+        """Begin anew at the counters of the shards: after TRUNCATE, DROP, RENAME and ALTER TABLE.
+
+        Other processes go on with the block that they have.
+        """
+        self.forget(keyspace, tables)
+        names = b", ".join(literal(table.encode()) for table in tables)
+        async with self._lent(keyspace, self._source(keyspace)) as connection:
+            await connection.query(b"DELETE FROM mitosis.sequences WHERE name IN (%b)" % names)

@@ -1,0 +1,286 @@
+"""Writes to several shards: parts to their shards, and one answer made of theirs.
+
+All parts run in one transaction, that of the client or one of their own (`Client.writing`): a
+failure of one part leaves nothing of the others. The answer is sent after the commit.
+"""
+
+import asyncio
+import re
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from mitosis_gate.backends.connection import BackendConnection
+from mitosis_gate.errors import GateError, MysqlError
+from mitosis_gate.executor import merge
+from mitosis_gate.executor.client import Client
+from mitosis_gate.executor.sequences import Sequences
+from mitosis_gate.planner import plan as plans
+from mitosis_gate.planner.plan import Flag, Part, Plan, SplitWrite, Wrote
+from mitosis_gate.wire.packets import Ok
+
+Backends = Sequence[tuple[str, BackendConnection]]
+Warning = tuple[bytes | None, ...]
+"""Level, code and message, as SHOW WARNINGS gives them."""
+
+_NUMBERS = re.compile(rb"\d+")
+_AT_ROW = re.compile(r" at row (\d+)(?=$|[^\d])")
+_MOST_WARNINGS = 1024
+_VERB = re.compile(rb"\s*(?:INSERT|REPLACE|UPDATE|DELETE)(?=\s)(?!\s*/\*\+)", re.IGNORECASE)
+
+
+@dataclass
+class Answer:
+    """What the client is told of a write."""
+
+    affected: int = 0
+    last_insert_id: int = 0
+    generated: int = 0
+    """The first AUTO_INCREMENT number that a row got; 0: none. It is what LAST_INSERT_ID() says."""
+    warnings: int = 0
+    info: bytes = b""
+    told: list[Warning] = field(default_factory=list)
+    """The warnings themselves, as far as they were fetched."""
+
+    def send(self, client: Client) -> None:
+        if self.generated:
+            client.last_insert_id = self.generated
+        client.send_ok(
+            self.affected,
+            self.generated or self.last_insert_id,
+            min(self.warnings, merge.MOST_WARNINGS),
+            self.info,
+        )
+
+
+class Writes:
+    """Carries out the plans of writes; one for a gate process."""
+
+    def __init__(self, sequences: Sequences) -> None:
+        self._sequences = sequences
+
+    async def carry_out(self, plan: Plan, sql: bytes, client: Client) -> None:
+        """Of EveryShard, SplitWrite and NumberedWrite."""
+        if isinstance(plan, plans.EveryShard):
+            plan = _alike(plan, sql)
+        elif isinstance(plan, plans.NumberedWrite):
+            settled = await self.settled(plan, client)
+            if isinstance(settled, plans.Refuse):
+                raise MysqlError(settled.code, settled.sqlstate, settled.message)
+            if isinstance(settled, plans.OneShard):
+                settled = SplitWrite((Part(settled.shard, sql),), Wrote.COPY, settled.flags)
+            plan = settled
+        assert isinstance(plan, SplitWrite)
+        (await split(plan, client)).send(client)
+
+    async def settled(
+        self, plan: plans.NumberedWrite, client: Client
+    ) -> plans.OneShard | SplitWrite | plans.Refuse:
+        """Give the rows of an INSERT their numbers."""
+        keyspace = client.account.keyspace
+        keep_zeros = b"NO_AUTO_VALUE_ON_ZERO" in (client.variables.get("sql_mode") or b"").upper()
+        count, highest = plan.rows.wanted(keep_zeros)
+        if 0 < highest < plan.highest:
+            self._sequences.note(keyspace, plan.table, highest)
+        first = 0
+        if count:
+            first = await self._sequences.take(keyspace, plan.table, count, plan.highest)
+        return plan.rows.split(first, keep_zeros)
+
+
+def _alike(plan: plans.EveryShard, sql: bytes) -> SplitWrite:
+    """A write to a reference table, whose text goes to each shard as it is."""
+    parts = tuple(Part(shard, sql) for shard in plan.shards)
+    verb = _VERB.match(sql)
+    hint_at = verb.end() if verb else -1
+    return SplitWrite(parts, Wrote.COPY, plan.flags, alike=True, hint_at=hint_at)
+
+
+async def split(plan: SplitWrite, client: Client) -> Answer:
+    """Run the parts; the answer is there when they are committed."""
+    names = [client.table.shards[part.shard].name for part in plan.parts]
+    parts: Sequence[Part] = plan.parts
+    wants_clock = _wants_clock(plan, client)
+    if wants_clock and plan.hint_at >= 0:
+        parts = _at_one_time(parts, plan.hint_at)
+    async with client.writing(names) as backends:
+        if wants_clock and plan.hint_at < 0:
+            await _set_clock(backends)
+        if plan.flags & Flag.LAST:
+            await _tell_last_insert_id(backends, client)
+        answers = await _run(backends, parts, plan.in_order)
+        if plan.alike:
+            merge.same_effect([(n, ok) for (n, _), ok in zip(backends, answers, strict=True)])
+            answers, parts, backends = answers[:1], parts[:1], backends[:1]
+        answer = _added(plan, parts, answers)
+        if answer.warnings:
+            answer.told = await _warnings(backends, parts, answers)
+        if any(part.generated for part in parts):
+            answer.generated = await _first_generated(plan, parts, answers, backends)
+    return answer
+
+
+def _wants_clock(plan: SplitWrite, client: Client) -> bool:
+    """NOW() must be the same on all shards, as it is in a statement that one server runs."""
+    if plan.alike and not plan.flags & Flag.CLOCK:
+        return False
+    return len(plan.parts) > 1 and client.variables.get("timestamp") is None
+
+
+def _at_one_time(parts: Sequence[Part], at: int) -> Sequence[Part]:
+    hint = b" /*+ SET_VAR(timestamp=%.6f) */" % time.time()
+    return [
+        Part(part.shard, part.sql[:at] + hint + part.sql[at:], part.rows, part.generated)
+        for part in parts
+    ]
+
+
+async def _set_clock(backends: Backends) -> None:
+    """As `_at_one_time`, for a text that has no place for a hint."""
+    now = b"%.6f" % time.time()
+    for _, backend in backends:
+        await backend.query(b"SET SESSION timestamp=" + now)
+        # whoever uses the connection next finds a difference from its own variables
+        backend.applied = backend.applied.with_("timestamp", now)
+
+
+async def _tell_last_insert_id(backends: Backends, client: Client) -> None:
+    for _, backend in backends:
+        await backend.query(b"SET SESSION last_insert_id=%d" % client.last_insert_id)
+
+
+async def _run(backends: Backends, parts: Sequence[Part], in_order: bool) -> list[Ok]:
+    """Raises the error of the first shard that has one, when all have ended."""
+    if in_order or len(parts) == 1:
+        return [
+            await _run_part(backend, part)
+            for (_, backend), part in zip(backends, parts, strict=True)
+        ]
+    tasks = [
+        asyncio.create_task(_run_part(backend, part))
+        for (_, backend), part in zip(backends, parts, strict=True)
+    ]
+    try:
+        await asyncio.wait(tasks)
+    except asyncio.CancelledError:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        raise
+    failures = [e for task in tasks if isinstance(e := task.exception(), GateError)]
+    if failures:
+        raise min(failures, key=_row_of)
+    return [task.result() for task in tasks]
+
+
+def _row_of(problem: GateError) -> int:
+    """MySQL stops at the first row that fails; errors without a number come last."""
+    found = _AT_ROW.search(problem.text)
+    return int(found[1]) if found else 1 << 62
+
+
+async def _run_part(backend: BackendConnection, part: Part) -> Ok:
+    try:
+        return (await backend.query(part.sql)).ok
+    except MysqlError as exc:
+        text = corrected(exc.text, part.rows)
+        if text == exc.text:
+            raise
+        raise MysqlError(exc.number, exc.state, text) from exc
+
+
+def corrected(text: str, rows: Sequence[int]) -> str:
+    """`at row 2` of a shard as the row of the client's statement."""
+
+    def number(match: re.Match[str]) -> str:
+        row = int(match[1])
+        return f" at row {rows[row - 1] if 0 < row <= len(rows) else row}"
+
+    return _AT_ROW.sub(number, text) if rows else text
+
+
+async def _warnings(
+    backends: Backends, parts: Sequence[Part], answers: Sequence[Ok]
+) -> list[Warning]:
+    found: list[tuple[int, Warning]] = []
+    for (_, backend), part, ok in zip(backends, parts, answers, strict=True):
+        if not ok.warnings:
+            continue
+        for level, code, message in (await backend.query(b"SHOW WARNINGS")).values():
+            text = corrected((message or b"").decode("utf-8", "surrogateescape"), part.rows)
+            row = _AT_ROW.search(text)
+            warning = (level, code, text.encode("utf-8", "surrogateescape"))
+            found.append((int(row[1]) if row else 0, warning))
+    return [warning for _, warning in sorted(found, key=lambda f: f[0])][:_MOST_WARNINGS]
+
+
+# Answers
+
+
+def _added(plan: SplitWrite, parts: Sequence[Part], answers: Sequence[Ok]) -> Answer:
+    if len(answers) == 1:
+        ok = answers[0]
+        return Answer(ok.affected, ok.last_insert_id, 0, ok.warnings, ok.info)
+    last = max(zip(parts, answers, strict=True), key=lambda pair: pair[0].rows[-1:])
+    return Answer(
+        sum(ok.affected for ok in answers),
+        last[1].last_insert_id,
+        0,
+        sum(ok.warnings for ok in answers),
+        _info(plan.wrote, parts, answers),
+    )
+
+
+def _info(wrote: Wrote, parts: Sequence[Part], answers: Sequence[Ok]) -> bytes:
+    if wrote is Wrote.DELETE:
+        return b""
+    if wrote is Wrote.UPDATE:
+        return added_info(b"Rows matched: %d  Changed: %d  Warnings: %d", [a.info for a in answers])
+    rows = sum(len(part.rows) for part in parts)
+    if rows == 1 and wrote is not Wrote.COPY:
+        return b""
+    infos = [ok.info or _info_of_one_row(wrote, ok) for ok in answers]
+    return added_info(b"Records: %d  Duplicates: %d  Warnings: %d", infos)
+
+
+def added_info(form: bytes, infos: Iterable[bytes]) -> bytes:
+    """The sum of texts such as `Records: 3  Duplicates: 1  Warnings: 0`."""
+    totals = [0, 0, 0]
+    for info in infos:
+        for place, number in enumerate(_NUMBERS.findall(info)[:3]):
+            totals[place] += int(number)
+    return form % tuple(totals)
+
+
+def _info_of_one_row(wrote: Wrote, ok: Ok) -> bytes:
+    """What MySQL would have said of one row among others, which it leaves out for one alone."""
+    duplicates = 0
+    if wrote is Wrote.REPLACE:
+        duplicates = max(0, ok.affected - 1)
+    elif wrote is Wrote.UPSERT:
+        duplicates = int(ok.affected == 2)
+    elif wrote is Wrote.INSERT:
+        duplicates = 1 - min(1, ok.affected)
+    return b"Records: 1  Duplicates: %d  Warnings: %d" % (duplicates, ok.warnings)
+
+
+async def _first_generated(
+    plan: SplitWrite, parts: Sequence[Part], answers: Sequence[Ok], backends: Backends
+) -> int:
+    """The first number that is in a row now: with IGNORE and ON DUPLICATE KEY some are not."""
+    numbers = sorted(number for part in parts for number in part.generated)
+    rows = sum(len(part.rows) for part in parts)
+    everything = plan.wrote is Wrote.REPLACE or sum(ok.affected for ok in answers) == rows
+    if everything and plan.wrote is not Wrote.UPSERT:
+        return numbers[0]
+    assert plan.number_column is not None
+    table, column = (b"`" + n.encode().replace(b"`", b"``") + b"`" for n in plan.number_column)
+    found = []
+    for (_, backend), part in zip(backends, parts, strict=True):
+        if part.generated:
+            wanted = b", ".join(b"%d" % number for number in part.generated)
+            sql = b"SELECT MIN(%b) FROM %b WHERE %b IN (%b)" % (column, table, column, wanted)
+            value = (await backend.query(sql)).values()[0][0]
+            if value is not None:
+                found.append(int(value))
+    return min(found, default=0)
