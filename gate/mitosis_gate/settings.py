@@ -4,12 +4,14 @@
 """
 
 import argparse
+import ipaddress
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from mitosis_gate import connection_ids
 from mitosis_gate.errors import NotStarted
 
 # A Service called mitosis-gate puts MITOSIS_GATE_PORT and MITOSIS_GATE_SERVICE_* into every pod of
@@ -52,6 +54,14 @@ class Settings:
     tls_dir: Path | None = None
     """tls.crt and tls.key for clients; read again when they change. None: clients use no TLS."""
     require_tls: bool = False
+    client_ca_file: Path | None = None
+    """Authority of clients' certificates, for users with `tls: x509`."""
+    native_passwords: bool = False
+    """Let clients log in by mysql_native_password too, which old ones need."""
+    compression: tuple[str, ...] = ("zlib", "zstd")
+    """What clients may ask for; empty: none."""
+    proxy_protocol: tuple[str, ...] = ()
+    """Networks of the balancers that send a PROXY header before each connection; empty: none."""
     backend_tls: BackendTls = BackendTls.REQUIRED
 
     max_packet_bytes: int = 64 << 20
@@ -60,6 +70,14 @@ class Settings:
     """Connections of one worker to one instance."""
     max_statements: int = 1024
     """Prepared statements of one client."""
+    max_user_clients: int = 0
+    """Connections of one user to this process. 0 here and in the next three: no limit; what the
+    Keyspace says of a user comes before them."""
+    max_user_statements: int = 0
+    """Statements of one user that run at the same time."""
+    max_result_rows: int = 0
+    """In the answer to one statement."""
+    max_result_bytes: int = 0
     plan_cache_bytes: int = 32 << 20
     max_sort_bytes: int = 64 << 20
     """What one statement may keep in the gate to sort its groups by what was folded."""
@@ -86,6 +104,15 @@ class Settings:
     So it is long enough for an API server to be replaced without a pause of writes."""
     idle_seconds: float = 28800.0
     """wait_timeout: a client that says nothing for so long is closed."""
+    statement_seconds: float = 0.0
+    """A statement that runs for longer is ended with error 3024; 0: no limit. A session may set its
+    own with `gate_statement_seconds`."""
+    transaction_seconds: float = 0.0
+    """A transaction that is open for longer is rolled back with its connection; 0: no limit."""
+    idle_transaction_seconds: float = 0.0
+    """The same for one in which nothing was said for so long."""
+    slow_seconds: float = 1.0
+    """Statements that take longer are logged, by shape; 0: none."""
     slow_client_seconds: float = 60.0
     """How long a client may leave its result unread."""
     backend_idle_seconds: float = 300.0
@@ -103,6 +130,13 @@ class Settings:
     merge_concurrency: int = 8
     """Statements of one worker that are on the merge server at a time; others wait for
     `pool_wait_seconds`."""
+
+    peers: tuple[str, ...] = ()
+    """`host:port` of the admin ports of the other gates; a host may have several addresses."""
+    peers_key_file: Path | None = None
+    """A secret that all gates of the release share, by which they know each other."""
+    gate_number: int = -1
+    """The first bits of connection ids; -1: chosen at the start, different from all peers'."""
 
     log_level: str = "INFO"
 
@@ -136,6 +170,21 @@ _KINDS: Mapping[str, Any] = {
     "lease_seconds": float,
     "idle_seconds": float,
     "slow_client_seconds": float,
+    "statement_seconds": float,
+    "transaction_seconds": float,
+    "idle_transaction_seconds": float,
+    "slow_seconds": float,
+    "max_user_clients": int,
+    "max_user_statements": int,
+    "max_result_rows": int,
+    "max_result_bytes": int,
+    "client_ca_file": Path,
+    "native_passwords": lambda text: _yes_or_no(text),
+    "compression": lambda text: _list(text),
+    "proxy_protocol": lambda text: _list(text),
+    "peers": lambda text: _list(text),
+    "peers_key_file": Path,
+    "gate_number": int,
     "backend_idle_seconds": float,
     "schema_check_seconds": float,
     "drain_seconds": float,
@@ -171,6 +220,15 @@ _HELP: Mapping[str, str] = {
     "merge_max_rows": "rows that one statement may bring to the merge server",
     "merge_max_bytes": "bytes that one statement may bring to the merge server",
     "merge_concurrency": "statements of one worker on the merge server at a time",
+    "client_ca_file": "authority of the certificates that clients show",
+    "native_passwords": "true: clients may use mysql_native_password",
+    "compression": "zlib, zstd, both or none: what clients may ask for",
+    "proxy_protocol": "comma-separated networks whose connections begin with a PROXY header",
+    "peers": "comma-separated host:port of the admin ports of the other gates",
+    "peers_key_file": "secret that all gates share, needed with --peers",
+    "gate_number": "0 to 1023, first bits of connection ids",
+    "statement_seconds": "end statements that run longer; 0: never",
+    "slow_seconds": "log statements that take longer; 0: none",
     "drain_seconds": "time that open transactions get after SIGTERM",
 }
 
@@ -210,6 +268,37 @@ def _yes_or_no(text: str) -> bool:
     raise ValueError("write true or false")
 
 
+def _list(text: str) -> tuple[str, ...]:
+    parts = tuple(part.strip() for part in text.split(",") if part.strip())
+    return () if parts == ("none",) else parts
+
+
+def _check_clients(settings: Settings) -> None:
+    """What concerns the connections of clients and those of other gates."""
+    if settings.workers > connection_ids.MAX_WORKERS:
+        raise NotStarted(f"--workers must be {connection_ids.MAX_WORKERS} or less")
+    if settings.max_clients > connection_ids.MAX_CLIENTS:
+        raise NotStarted(f"--max-clients must be {connection_ids.MAX_CLIENTS} or less")
+    if not -1 <= settings.gate_number < connection_ids.GATES:
+        raise NotStarted(f"--gate-number must be 0 to {connection_ids.GATES - 1}")
+    unknown = set(settings.compression) - {"zlib", "zstd"}
+    if unknown:
+        raise NotStarted(f"--compression knows zlib and zstd, not {', '.join(sorted(unknown))}")
+    if settings.client_ca_file is not None and settings.tls_dir is None:
+        raise NotStarted("--client-ca-file needs --tls-dir: certificates are shown in TLS only")
+    if settings.peers and settings.peers_key_file is None:
+        raise NotStarted("--peers needs --peers-key-file: gates obey nobody without the key")
+    for peer in settings.peers:
+        host, _, port = peer.rpartition(":")
+        if not host or not port.isdecimal():
+            raise NotStarted(f"--peers cannot be {peer!r}: write host:port")
+    for network in settings.proxy_protocol:
+        try:
+            ipaddress.ip_network(network)
+        except ValueError as exc:
+            raise NotStarted(f"--proxy-protocol cannot be {network!r}: {exc}") from exc
+
+
 def _checked(settings: Settings) -> Settings:
     if settings.workers < 1:
         raise NotStarted("--workers must be 1 or more")
@@ -219,6 +308,7 @@ def _checked(settings: Settings) -> Settings:
         raise NotStarted("--routing-file needs --users-file: without it nobody can log in")
     if settings.require_tls and settings.tls_dir is None:
         raise NotStarted("--require-tls needs --tls-dir with tls.crt and tls.key")
+    _check_clients(settings)
     least_one = ("max_clients", "max_backends", "max_packet_bytes")
     merging = ("merge_max_rows", "merge_max_bytes", "merge_concurrency")
     for name in (*least_one, *merging):
