@@ -16,7 +16,6 @@ from mitosis_gate.errors import (
     MysqlError,
     PartlyDone,
     QueryKilled,
-    SeveralShards,
     ShardsDisagree,
 )
 from mitosis_gate.executor.merging.streams import Limits, Merger
@@ -78,11 +77,17 @@ class World:
     def answers(self) -> list[Any]:
         return self.client.answers
 
+    def executor(self) -> Executor:
+        return Executor(
+            self.planners,  # type: ignore[arg-type]
+            self.topology,  # type: ignore[arg-type]
+            Merger(Limits()),
+            Sequences(self.topology, self.planners, 1000),  # type: ignore[arg-type]
+            None,  # type: ignore[arg-type]  # nothing here is finished on a merge server
+        )
+
     async def execute(self, plan: Plan, sql: bytes = b"SELECT") -> None:
-        sequences = Sequences(self.topology, self.planners, 1000)  # type: ignore[arg-type]
-        merger = Merger(Limits())
-        executor = Executor(self.planners, self.topology, merger, sequences)  # type: ignore[arg-type]
-        await executor.execute(plan, sql, self.client)  # type: ignore[arg-type]
+        await self.executor().execute(plan, sql, self.client)  # type: ignore[arg-type]
 
     def all_given_back(self) -> bool:
         return not self.client.lent and all(b.given_back == 1 for b in self.backends)
@@ -296,8 +301,7 @@ async def test_set_keeps_nothing_when_the_server_refuses() -> None:
 
 async def test_what_a_server_took_is_believed_for_a_while() -> None:
     world = World([lambda sql: told(sql_mode=b"X"), None, None])
-    sequences = Sequences(world.topology, world.planners, 1000)  # type: ignore[arg-type]
-    executor = Executor(world.planners, world.topology, sequences)  # type: ignore[arg-type]
+    executor = world.executor()
     plan = setting(("sql_mode", b"'x'", SetClass.APPLY))
     await executor.execute(plan, b"SET", world.client)  # type: ignore[arg-type]
     other = FakeClient(world.client.table)

@@ -5,15 +5,13 @@ packet. A client that goes away cancels what runs; connections are given back in
 those in the middle of something are closed by whoever gets them back.
 """
 
-import asyncio
 import contextlib
 import logging
-import time
 from collections.abc import AsyncIterator, Sequence
 from typing import Protocol
 
 from mitosis_gate import metrics
-from mitosis_gate.backends.connection import BackendConnection, ResultStream
+from mitosis_gate.backends.connection import BackendConnection
 from mitosis_gate.errors import (
     GateError,
     InternalError,
@@ -23,16 +21,22 @@ from mitosis_gate.errors import (
     ShardUnavailable,
     UnknownTable,
 )
-from mitosis_gate.executor import ddl, merge, transactions
+from mitosis_gate.executor import ddl, merge
 from mitosis_gate.executor.assignments import Assignments
 from mitosis_gate.executor.client import Client
+from mitosis_gate.executor.finish import Finisher
+from mitosis_gate.executor.merging.streams import Merger
+from mitosis_gate.executor.sequences import Sequences
+from mitosis_gate.executor.writes import Writes
 from mitosis_gate.planner import plan as plans
 from mitosis_gate.planner.build import Planner
+from mitosis_gate.planner.pinning import pinning_of
 from mitosis_gate.planner.plan import DdlVerb, Flag, Plan
 
 log = logging.getLogger(__name__)
 
 Backends = Sequence[tuple[str, BackendConnection]]
+_NUMBERED_ANEW = frozenset({DdlVerb.TRUNCATE_TABLE, DdlVerb.DROP_TABLE, DdlVerb.RENAME_TABLE})
 
 
 class PlannerSource(Protocol):
@@ -52,10 +56,21 @@ class Lender(Protocol):
 class Executor:
     """One for a gate process; `execute` is what sessions call."""
 
-    def __init__(self, planners: PlannerSource, lender: Lender) -> None:
+    def __init__(
+        self,
+        planners: PlannerSource,
+        lender: Lender,
+        merger: Merger,
+        sequences: Sequences,
+        finisher: Finisher,
+    ) -> None:
         self._planners = planners
         self._lender = lender
+        self._merger = merger
+        self._finisher = finisher
         self._assignments = Assignments()
+        self._sequences = sequences
+        self._writes = Writes(sequences)
 
     async def execute(self, plan: Plan, sql: bytes, client: Client) -> None:
         kind = type(plan).__name__
@@ -72,9 +87,13 @@ class Executor:
             case plans.AnyShard(shards=shards, flags=flags):
                 await _one_shard(client, _preferred(client, shards), flags, sql)
             case plans.Scatter(shards=shards):
-                await _scatter(client, _names(client, shards), sql)
-            case plans.EveryShard(shards=shards, flags=flags):
-                await self._write_alike(client, _names(client, shards), flags, sql)
+                await self._merger.run(client, _names(client, shards), sql)
+            case plans.Merge(shards=shards, text=text, recipe=recipe):
+                await self._merger.run(client, _names(client, shards), text, recipe)
+            case plans.Finish():
+                await self._finisher.run(plan, sql, client)
+            case plans.EveryShard() | plans.SplitWrite() | plans.NumberedWrite():
+                await self._writes.carry_out(plan, sql, client)
             case plans.Ddl():
                 await self._ddl(plan, sql, client)
             case plans.SetStatement():
@@ -101,15 +120,30 @@ class Executor:
         await client.commit()
         shards = _names(client, plan.shards)
         if plan.verb is DdlVerb.MAINTAIN:
-            async with _lent(client, shards) as backends:
-                await _concatenate(client, backends, sql)
+            await self._merger.run(client, shards, sql)
             return
         try:
             async with self._owned(client, shards) as backends:
                 answers = await ddl.run_until_killed(plan, backends, sql, client)
         finally:
             await self._reload(client.account.keyspace)
+        await self._renumber(plan, client)
         client.send_ok(warnings=merge.total_warnings(answers))
+
+    async def _renumber(self, plan: plans.Ddl, client: Client) -> None:
+        """What is a table's next number may be another one now."""
+        keyspace = client.account.keyspace
+        if plan.verb is DdlVerb.ALTER_TABLE:
+            self._sequences.forget(keyspace, plan.tables)
+        elif plan.verb in _NUMBERED_ANEW and len(client.table.shards) > 1:
+            try:
+                await self._sequences.reset(keyspace, plan.tables)
+            except GateError as exc:
+                log.warning(
+                    "cannot reset the AUTO_INCREMENT numbers of %s: %s",
+                    ", ".join(plan.tables),
+                    exc.text,
+                )
 
     async def _reload(self, keyspace: str) -> None:
         """The answer is about the DDL, whatever becomes of this; the next reading makes it good."""
@@ -117,27 +151,6 @@ class Executor:
             await self._planners.refresh(keyspace)
         except GateError as exc:
             log.warning("cannot read the schema of %s after DDL: %s", keyspace, exc.text)
-
-    async def _write_alike(
-        self, client: Client, shards: Sequence[str], flags: Flag, sql: bytes
-    ) -> None:
-        if client.in_transaction or not client.autocommit:
-            raise SeveralShards(
-                "a write to a reference table goes to every shard in a transaction of its own: "
-                "run it outside a transaction, with autocommit=1"
-            )
-        clock = b""
-        if flags & Flag.CLOCK and client.variables.get("timestamp") is None:
-            clock = f"{time.time():.6f}".encode()
-        async with self._owned(client, shards) as backends:
-            try:
-                ok = await transactions.write_alike(backends, sql, clock)
-            finally:
-                if clock:
-                    await transactions.to_the_end(transactions.restore_clock(backends))
-        if ok.last_insert_id:
-            client.last_insert_id = ok.last_insert_id
-        client.send_ok(ok.affected, ok.last_insert_id, ok.warnings, ok.info)
 
     @contextlib.asynccontextmanager
     async def _owned(self, client: Client, shards: Sequence[str]) -> AsyncIterator[Backends]:
@@ -175,69 +188,10 @@ async def _one_shard(client: Client, shard: str, flags: Flag, sql: bytes) -> Non
     backend = await client.backend(shard)
     try:
         if await client.relay(backend, sql) is not None and flags & Flag.PINS:
-            client.pin("statement", backend)
+            for reason in pinning_of(sql).reasons:
+                client.pin(reason, backend)
     finally:
         client.give_back(backend)
-
-
-@contextlib.asynccontextmanager
-async def _lent(client: Client, shards: Sequence[str]) -> AsyncIterator[Backends]:
-    """A connection to each shard, outside any transaction; all of them or none."""
-    backends: list[tuple[str, BackendConnection]] = []
-    try:
-        for shard in shards:
-            backends.append((shard, await client.backend(shard, outside=True)))
-        yield backends
-    finally:
-        for _, backend in backends:
-            client.give_back(backend)
-
-
-async def _scatter(client: Client, shards: Sequence[str], sql: bytes) -> None:
-    if client.in_transaction and client.bound_shard is not None:
-        raise SeveralShards(
-            f"the transaction runs on shard {client.bound_shard} and this reads from "
-            f"{', '.join(shards)}: read from several shards outside a transaction, "
-            "or add the sharding key to WHERE"
-        )
-    async with _lent(client, shards) as backends:
-        await _concatenate(client, backends, sql)
-
-
-async def _concatenate(client: Client, backends: Backends, sql: bytes) -> None:
-    """All shards begin at once; rows go out in the order of the shards as they come."""
-    streams = await _started(backends, sql)
-    try:
-        columns = merge.agreed_columns(
-            [(shard, s.columns) for (shard, _), s in zip(backends, streams, strict=True)]
-        )
-        client.begin_rows(columns)
-        for stream in streams:
-            async for rows in stream:
-                await client.send_rows(rows)
-        client.end_rows(merge.total_warnings(s.ok for s in streams))
-    finally:
-        for stream in streams:
-            stream.abandon()
-
-
-async def _started(backends: Backends, sql: bytes) -> list[ResultStream]:
-    """The streams of all shards; the first failure, in the order of the shards, ends all."""
-    tasks = [asyncio.create_task(backend.stream(sql)) for _, backend in backends]
-    try:
-        await asyncio.wait(tasks)
-    except asyncio.CancelledError:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        raise
-    failure = next((e for t in tasks if (e := t.exception()) is not None), None)
-    if failure is None:
-        return [task.result() for task in tasks]
-    for task in tasks:
-        if task.exception() is None:
-            task.result().abandon()
-    raise failure
 
 
 def _set_transaction(plan: plans.SetTransaction, sql: bytes, client: Client) -> None:
@@ -246,7 +200,11 @@ def _set_transaction(plan: plans.SetTransaction, sql: bytes, client: Client) -> 
             raise InTransaction(
                 "Transaction characteristics can't be changed while a transaction is in progress"
             )
-        client.next_transaction(sql)
+        if plan.isolation:
+            client.next_transaction(b"SET TRANSACTION ISOLATION LEVEL " + plan.isolation.encode())
+        if plan.read_only is not None:
+            access = b"ONLY" if plan.read_only else b"WRITE"
+            client.next_transaction(b"SET TRANSACTION READ " + access)
         client.send_ok()
         return
     new = client.variables
