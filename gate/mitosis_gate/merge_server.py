@@ -106,10 +106,13 @@ def run(arguments: Sequence[str]) -> int:
             f"--datadir={given.data_dir / 'data'}",
             f"--socket={given.socket}",
             f"--pid-file={given.data_dir / 'mysqld.pid'}",
+            f"--tmpdir={given.data_dir / 'tmp'}",
             f"--innodb-buffer-pool-size={given.buffer_pool}",
             *given.more,
         ]
         prepare(command, given.data_dir, given.socket)
+        # else each of its threads keeps memory of its own that it once needed
+        os.environ.setdefault("MALLOC_ARENA_MAX", "2")
         os.execvp(command[0], command)
     except OSError as exc:
         sys.stderr.write(f"mitosis-gate-merge: cannot start {given.mysqld}: {exc}\n")
@@ -124,8 +127,9 @@ def run(arguments: Sequence[str]) -> int:
 def prepare(command: Sequence[str], folder: Path, socket_path: Path) -> None:
     """Make a new data directory and a new password; the old ones go."""
     socket_path.unlink(missing_ok=True)
-    shutil.rmtree(folder / "data", ignore_errors=True)
-    folder.mkdir(parents=True, exist_ok=True)
+    for part in ("data", "tmp"):
+        shutil.rmtree(folder / part, ignore_errors=True)
+    (folder / "tmp").mkdir(parents=True)
     socket_path.parent.mkdir(parents=True, exist_ok=True)
     password = secrets.token_urlsafe(32)
     first = folder / "first.sql"

@@ -1,5 +1,6 @@
 """The chart gives what it says, with no more rights than needed, and refuses what cannot work."""
 
+import json
 import subprocess
 import tomllib
 from typing import Any
@@ -9,6 +10,7 @@ import pytest
 import script_files
 import yaml
 
+from mitosis_gate import merge_server
 from mitosis_gate import settings as gate_settings
 from mitosis_operator import names
 from mitosis_operator.settings import Settings as OperatorSettings
@@ -59,7 +61,7 @@ def test_every_pod_satisfies_the_restricted_standard(values: dict[str, Any]) -> 
         assert spec["securityContext"]["runAsNonRoot"] is True, name
         assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}, name
         assert not {"hostNetwork", "hostPID", "hostIPC"} & spec.keys(), name
-        for container in spec["containers"]:
+        for container in spec.get("initContainers", []) + spec["containers"]:
             security = container["securityContext"]
             assert security["allowPrivilegeEscalation"] is False, name
             assert security["readOnlyRootFilesystem"] is True, name
@@ -166,6 +168,37 @@ def test_the_gate_reads_what_the_chart_tells_it() -> None:
     }
     assert mounts["door-tls"] == str(settings.door_tls_dir)
     assert settings.door_port == names.GATE_DOOR_PORT
+
+
+def test_the_merge_server_is_a_sidecar_with_memory_for_its_data() -> None:
+    merge = {"maxRows": 5, "maxBytes": 300_000_000, "concurrency": 3, "sizeLimit": "64Mi"}
+    deployment = chart.one(chart.render({"gate": {"merge": merge}}), "Deployment", "mitosis-gate")
+    spec = deployment["spec"]["template"]["spec"]
+    (gate,) = spec["containers"]
+    (sidecar,) = spec["initContainers"]
+    assert sidecar["restartPolicy"] == "Always", "or the gate would wait for its end"
+    assert "readinessProbe" not in sidecar, "a gate without merge server serves all else"
+    assert sidecar["image"] == gate["image"]
+    settings = gate_settings.from_arguments([], chart.environment(gate))
+    assert settings.merge_socket is not None
+    assert (settings.merge_max_rows, settings.merge_max_bytes) == (5, 300_000_000)
+    assert settings.merge_concurrency == 3
+    folders = {m["name"]: m["mountPath"] for m in sidecar["volumeMounts"]}
+    seen = {m["name"]: m["mountPath"] for m in gate["volumeMounts"]}
+    assert seen["merge-socket"] == folders["merge-socket"] == str(settings.merge_socket.parent)
+    assert "merge-data" not in seen
+    volumes = {v["name"]: v.get("emptyDir") for v in spec["volumes"]}
+    assert volumes["merge-data"] == {"medium": "Memory", "sizeLimit": "64Mi"}
+    with pytest.raises(SystemExit) as ended:
+        merge_server.run([*sidecar["command"][1:], *sidecar["args"], "--help"])
+    assert ended.value.code == 0
+
+
+def test_without_merge_server_the_gate_knows_of_none() -> None:
+    objects = chart.render({"gate": {"merge": {"enabled": False}}})
+    spec = chart.one(objects, "Deployment", "mitosis-gate")["spec"]["template"]["spec"]
+    assert "initContainers" not in spec
+    assert "merge" not in json.dumps(spec)
 
 
 def test_the_operator_reads_what_the_chart_tells_it() -> None:

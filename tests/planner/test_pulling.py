@@ -1,4 +1,4 @@
-"""What a pull asks for each column, and that it is the value itself: on a real server too."""
+"""What a pull asks for each column, as SQL; that it is the value itself is shown on servers."""
 
 import pytest
 
