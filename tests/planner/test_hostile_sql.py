@@ -9,7 +9,7 @@ from planner_cases import all_statements
 
 from mitosis_gate.planner.build import Planner
 from mitosis_gate.planner.lexer import BadSql, shape_of, tokens_of
-from mitosis_gate.planner.plan import Batch, EveryShard, OneShard, Refuse, Scatter
+from mitosis_gate.planner.plan import Batch, EveryShard, Merge, OneShard, Refuse, Scatter
 
 TABLE = KEYSPACES["four shards"]
 PIECES = [
@@ -105,7 +105,7 @@ def test_long_statements_take_linear_time(sql: bytes) -> None:
 )
 def test_deep_statements_are_answered(sql: bytes) -> None:
     plan = Planner(SCHEMA, TABLE).route(sql)
-    assert isinstance(plan, OneShard | Scatter | Refuse)
+    assert isinstance(plan, OneShard | Scatter | Merge | Refuse)
 
 
 def test_no_value_can_become_a_statement() -> None:

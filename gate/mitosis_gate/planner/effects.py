@@ -72,6 +72,27 @@ def effects_of(tokens: Sequence[Token]) -> Effects:
     return Effects(flags, named_locks, differs, variable_set)
 
 
+_CLOCKS = frozenset(
+    "NOW CURRENT_TIMESTAMP LOCALTIME LOCALTIMESTAMP CURDATE CURRENT_DATE CURTIME CURRENT_TIME "
+    "UTC_DATE UTC_TIME UTC_TIMESTAMP UNIX_TIMESTAMP".split()
+)
+
+
+def reads_the_clock(tokens: Sequence[Token]) -> bool:
+    """Whether the result depends on when a server begins with the statement."""
+    for place, token in enumerate(tokens):
+        if token.word in _CLOCKS:
+            opened = _is(tokens, place + 1, "(")
+            if token.word != "UNIX_TIMESTAMP" and (opened or token.word.startswith(_BARE)):
+                return True
+            if opened and _is(tokens, place + 2, ")"):
+                return True
+    return False
+
+
+_BARE = ("CURRENT_", "LOCALTIME", "UTC_")
+
+
 def refusal_for_many(effects: Effects) -> Refuse | None:
     """Why a statement with tables must not run when the keyspace has several shards."""
     if effects.named_locks:

@@ -7,7 +7,7 @@ ON of a join that drops the row otherwise, count; whatever is not understood jus
 which can make a plan wider, never narrower.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from sqlglot import exp
@@ -35,6 +35,8 @@ class Source:
     """Its rows may be missing in the result: it is on the inner side of an outer join."""
     top: bool = False
     """It stands in the FROM of the whole statement, not in a subquery."""
+    at: int = -1
+    """Place of the token that names it, -1 when that is not known."""
     pins: list[Pin] = field(default_factory=list)
     follows: list["Source"] = field(default_factory=list)
 
@@ -55,6 +57,8 @@ class Block:
     aliases: dict[str, Source | None] = field(default_factory=dict)
     """None: a derived table, whose columns are not known here."""
     using: set[str] = field(default_factory=set)
+    within: list[Source] = field(default_factory=list)
+    """All sources of the block and of the queries in it."""
     odd_join: str = ""
     """A join that must not be repeated on several shards, if there is one: RIGHT, NATURAL."""
 
@@ -69,11 +73,17 @@ Conditions = dict[Source, list[Pin]]
 class Reading:
     """Sources of one statement. Raises Halt or BadSql while it reads the tree."""
 
-    def __init__(self, layout: Layout, database: str, utf8: bool) -> None:
+    def __init__(
+        self, layout: Layout, database: str, utf8: bool, places: Mapping[int, int] | None = None
+    ) -> None:
+        """`places`: what `parse.places_of` says, if the places of the sources are wanted."""
         self.layout = layout
+        self._places = places or {}
         self.sources: list[Source] = []
         self.block: Block | None = None
         """That of the statement itself; None for a UNION."""
+        self.blocks: dict[int, Block] = {}
+        """Those of all SELECTs, by the id of their nodes."""
         self._database = database
         self._utf8 = utf8
         self._seen = 0
@@ -84,9 +94,18 @@ class Reading:
         self.block = block = self._statement(tree, None)
         if self._seen != sum(1 for _ in tree.find_all(exp.Table)):
             raise BadSql("it names a table in a place that is not known here")
-        for source in block.sources if block else ():
-            source.top = True
+        for part in (block,) if block else self._parts(tree):
+            for source in part.sources:
+                source.top = True
         return block
+
+    def _parts(self, tree: exp.Expr) -> Iterator[Block]:
+        """The SELECTs that a UNION brings together."""
+        if isinstance(tree, exp.SetOperation):
+            yield from self._parts(tree.this)
+            yield from self._parts(tree.expression)
+        elif id(tree) in self.blocks:
+            yield self.blocks[id(tree)]
 
     # What stands where a statement or a subquery can stand.
 
@@ -117,12 +136,14 @@ class Reading:
             self._statement(node.expression, parent)
             self._nested(node, parent, besides=("this", "expression", "with_"))
             return None
-        block = Block(parent)
+        block = self.blocks[id(node)] = Block(parent)
+        first = len(self.sources)
         self._read_from(node, block)
         where = node.args.get("where")
         if where is not None:
             self._restrict(where.this, block, block.sources)
         self._nested(node, block, besides=("with_", "from_", "joins", "using", "tables"))
+        block.within = self.sources[first:]
         return block
 
     def _nested(self, node: exp.Expr, parent: Block | None, besides: tuple[str, ...]) -> None:
@@ -189,7 +210,8 @@ class Reading:
         place = self.layout.place(node.db or self._database, node.name)
         if not isinstance(place, Place):
             raise Halt(place)
-        source = Source(place, alias, nullable)
+        at = self._places.get(node.this.meta.get("start", -1), -1)
+        source = Source(place, alias, nullable, at=at)
         block.sources.append(source)
         block.aliases[alias] = source
         self.sources.append(source)

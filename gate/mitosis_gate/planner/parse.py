@@ -57,6 +57,18 @@ def _words(tokens: Sequence[Token], literals: Sequence[bytes]) -> list[str]:
     return words
 
 
+def places_of(tokens: Sequence[Token], literals: Sequence[bytes]) -> dict[int, int]:
+    """Where in the text that the tree of a SELECT was read from each token begins.
+
+    The nodes of a tree know their places in that text: `meta["start"]`.
+    """
+    found, at = {}, 0
+    for place, word in enumerate(_words(tokens, literals)):
+        found[at] = place
+        at += len(word) + 1
+    return found
+
+
 def _is_odd(token: Token) -> bool:
     """A name that sqlglot reads otherwise: `1e` as a number, one with U+2028 as two words."""
     return token.kind is Kind.WORD and (token.text[0].isdigit() or not token.text.isascii())

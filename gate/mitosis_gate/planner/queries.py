@@ -1,19 +1,17 @@
 """Statements that read: from the tree and the sources to a rule."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from sqlglot import exp
 
 from mitosis_gate.planner.effects import (
-    AGGREGATES,
     VARIABLE_SET,
     Effects,
-    calls,
     effects_of,
     refusal_for_many,
 )
+from mitosis_gate.planner.finishing import finish_rule
 from mitosis_gate.planner.keys import (
-    Block,
     Reading,
     Source,
     common_root,
@@ -25,8 +23,9 @@ from mitosis_gate.planner.lexer import BadSql
 from mitosis_gate.planner.parse import tree_of
 from mitosis_gate.planner.pins import AllOf, OneOf
 from mitosis_gate.planner.plan import ConnectionId, Flag, Refuse
-from mitosis_gate.planner.refusals import refuse, several_shards
-from mitosis_gate.planner.rules import Fixed, Point, Routed, Rule, any_shard
+from mitosis_gate.planner.refusals import refuse
+from mitosis_gate.planner.rules import Fixed, Point, Routed, Rule, Several, Unpinned, any_shard
+from mitosis_gate.planner.several import Later, several_of
 from mitosis_gate.planner.statement import Statement
 
 
@@ -46,14 +45,36 @@ def query_rule(statement: Statement) -> Rule:
         return Fixed(VARIABLE_SET)
     if not any(t.word in ("FROM", "TABLE", "JOIN") for t in statement.tokens):
         return _without_tables(layout, effects, flags)
-    tree = tree_of(statement.tokens, statement.literals)
-    if not isinstance(tree, exp.Query):
-        raise BadSql("its syntax is unknown here")
-    reading = Reading(layout, statement.database, statement.variant.utf8)
-    block = reading.read(tree)
+    try:
+        tree = tree_of(statement.tokens, statement.literals)
+        if not isinstance(tree, exp.Query):
+            raise BadSql("its syntax is unknown here")
+        reading = Reading(layout, statement.database, statement.variant.utf8)
+        reading.read(tree)
+    except BadSql as exc:
+        return _unread_rule(statement, effects, flags, exc)
     if not reading.sources:
         return _without_tables(layout, effects, flags)
-    return _reading_rule(statement, tree, block, reading.sources, effects, flags)
+    return _reading_rule(statement, tree, reading.sources, effects, flags)
+
+
+def _unread_rule(statement: Statement, effects: Effects, flags: Flag, exc: BadSql) -> Rule:
+    """For a SELECT whose tree is not understood: its tables are found, its keys are not."""
+    layout = statement.layout
+    refusal = refusal_for_many(effects)
+    if refusal is not None:
+        return Fixed(refusal)
+    rule = finish_rule(statement, (), flags)
+    if isinstance(rule, Refuse):
+        return Fixed(rule)
+    livings = {pull.place.living for pull in rule.pulls}
+    if not livings:
+        raise exc
+    if Living.SHARDED in livings:
+        return Unpinned(layout, several_of(statement, flags, {}))
+    if Living.UNSHARDED in livings or flags & Flag.LOCKS:
+        return Fixed(layout.one(layout.first, flags))
+    return Fixed(any_shard(layout.everywhere, flags))
 
 
 def _connection_id(statement: Statement) -> ConnectionId | None:
@@ -89,7 +110,6 @@ def _without_tables(layout: Layout, effects: Effects, flags: Flag) -> Rule:
 def _reading_rule(
     statement: Statement,
     tree: exp.Expr,
-    block: Block | None,
     sources: Sequence[Source],
     effects: Effects,
     flags: Flag,
@@ -103,8 +123,7 @@ def _reading_rule(
         return Fixed(system)
     livings = {s.place.living for s in sources}
     if Living.SHARDED in livings:
-        spread = _spread(statement, tree, block, sources, flags)
-        return routed(layout, sources, flags, spread)
+        return routed(layout, sources, flags, Later(statement, flags))
     if Living.UNSHARDED in livings:
         return Fixed(layout.one(layout.first, flags))
     if Living.REFERENCE in livings and flags & Flag.LOCKS:
@@ -160,7 +179,7 @@ def _names_counts(tree: exp.Expr) -> str:
 
 
 def routed(
-    layout: Layout, sources: Sequence[Source], flags: Flag, spread: Refuse | None
+    layout: Layout, sources: Sequence[Source], flags: Flag, spread: Refuse | Several
 ) -> Point | Routed:
     """The rule for a statement with sharded tables."""
     divided = sharded(sources)
@@ -186,85 +205,3 @@ def _point(layout: Layout, rule: Routed, pin: AllOf) -> Point | None:
     if not isinstance(only, OneOf) or len(only.choices) != 1:
         return None
     return Point(layout, only.reader, only.choices[0], rule)
-
-
-# Reads from several shards
-
-
-def _spread(
-    statement: Statement,
-    tree: exp.Expr,
-    block: Block | None,
-    sources: Sequence[Source],
-    flags: Flag,
-) -> Refuse | None:
-    """Why the rows of several shards, one after the other, are not the answer; None if they are."""
-    divided = sharded(sources)
-    key = divided[0].place.key_name
-    if block is None:
-        return several_shards("UNION, EXCEPT or INTERSECT", key)
-    root = common_root(divided)
-    if root is None:
-        return _not_colocated(divided)
-    if block.odd_join:
-        return several_shards(block.odd_join, key)
-    if any(s.place.living is Living.UNSHARDED for s in sources):
-        return refuse("a sharded and an unsharded table cannot be joined over several shards")
-    if flags & Flag.LOCKS:
-        return several_shards("a locking read (FOR UPDATE, FOR SHARE)", key)
-    if flags & Flag.LAST:
-        return several_shards("LAST_INSERT_ID(), ROW_COUNT() or FOUND_ROWS()", key)
-    clause = _clause(statement, tree)
-    return several_shards(clause, key) if clause else None
-
-
-def _not_colocated(sources: Sequence[Source]) -> Refuse:
-    names = ", ".join(dict.fromkeys(s.place.table.name for s in sources))
-    keys = " and ".join(dict.fromkeys(f"{s.alias}.{s.place.key_name}" for s in sources))
-    return refuse(
-        f"the rows of {names} that this statement brings together can lie on different shards: "
-        f"join them on their sharding keys ({keys}) by =, or give each the same key in WHERE"
-    )
-
-
-_CLAUSES = {
-    "distinct": "DISTINCT",
-    "group": "GROUP BY",
-    "having": "HAVING",
-    "windows": "WINDOW",
-    "qualify": "QUALIFY",
-    "order": "ORDER BY",
-    "limit": "LIMIT",
-    "offset": "OFFSET",
-    "into": "INTO",
-}
-
-
-def _clause(statement: Statement, tree: exp.Expr) -> str:
-    """What in the statement needs all rows in one place."""
-    node: exp.Expr = tree
-    while True:
-        for name, clause in _CLAUSES.items():
-            if node.args.get(name):
-                return clause
-        if not isinstance(node, exp.Subquery):
-            break
-        node = node.this
-    aggregate = calls(statement.tokens, AGGREGATES)
-    if aggregate:
-        return f"{aggregate}()"
-    if any(t.word == "SQL_CALC_FOUND_ROWS" for t in statement.tokens):
-        return "SQL_CALC_FOUND_ROWS"
-    for inner in _of_the_same_query(node):
-        if isinstance(inner, exp.Window):
-            return "a window function"
-        if isinstance(inner, exp.AggFunc):
-            return "an aggregate function"
-    return ""
-
-
-def _of_the_same_query(node: exp.Expr) -> Iterator[exp.Expr]:
-    for child in node.iter_expressions():
-        if not isinstance(child, exp.Query):
-            yield child
-            yield from _of_the_same_query(child)

@@ -7,8 +7,9 @@ lexer decided where that literal ends: so no value can become anything but the l
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
-from mitosis_gate.planner.lexer import Kind
+from mitosis_gate.planner.lexer import BadSql, Kind, Token
 from mitosis_gate.planner.pins import Literal
 from mitosis_gate.planner.statement import Statement
 
@@ -49,27 +50,37 @@ def copied(statement: Statement, first: int, last: int, edits: Iterable[Edit] = 
 
 
 def edited(statement: Statement, edits: Iterable[Edit]) -> Template:
-    """The whole statement with `edits`, which must not overlap; in any order."""
+    """The whole statement with `edits`, in any order; BadSql when they overlap."""
     return _spliced(statement, 0, statement.tokens[-1].end, edits)
 
 
 def _spliced(statement: Statement, start: int, end: int, edits: Iterable[Edit]) -> Template:
+    literals = [
+        token
+        for token in statement.tokens
+        if token.kind is Kind.LITERAL and start <= token.start and token.end <= end
+    ]
+    literals.reverse()
     pieces: list[bytes | int] = []
     at = start
     for edit in sorted(edits, key=lambda e: (e.start, e.end)):
         if edit.start < at or edit.end > end:
-            raise ValueError(f"the edit of bytes {edit.start} to {edit.end} overlaps another")
-        pieces.extend(_between(statement, at, edit.start))
+            raise BadSql("what would have to be rewritten overlaps")
+        pieces.extend(_between(statement, at, edit.start, literals))
         pieces.extend(edit.text)
         at = edit.end
-    pieces.extend(_between(statement, at, end))
+    pieces.extend(_between(statement, at, end, literals))
     return joined(pieces)
 
 
-def _between(statement: Statement, start: int, end: int) -> Iterable[bytes | int]:
+def _between(
+    statement: Statement, start: int, end: int, literals: list[Token]
+) -> Iterable[bytes | int]:
+    """The bytes from `start` to `end`; takes the literals up to there from the end of the list."""
     at = start
-    for token in statement.tokens:
-        if token.kind is Kind.LITERAL and start <= token.start and token.end <= end:
+    while literals and literals[-1].start < end:
+        token = literals.pop()
+        if token.start >= start:
             yield statement.sql[at : token.start]
             yield token.slot
             at = token.end
@@ -79,12 +90,12 @@ def _between(statement: Statement, start: int, end: int) -> Iterable[bytes | int
 def joined(pieces: Iterable[bytes | int]) -> Template:
     """The same template with neighbouring bytes put together."""
     found: list[bytes | int] = []
-    for piece in pieces:
-        if isinstance(piece, bytes) and found and isinstance(found[-1], bytes):
-            found[-1] += piece
-        elif piece != b"":
-            found.append(piece)
-    return tuple(found)
+    for is_text, group in groupby(pieces, key=lambda piece: isinstance(piece, bytes)):
+        if is_text:
+            found.append(b"".join(piece for piece in group if isinstance(piece, bytes)))
+        else:
+            found.extend(group)
+    return tuple(piece for piece in found if piece != b"")
 
 
 def render(template: Template, literals: Sequence[Literal]) -> bytes:

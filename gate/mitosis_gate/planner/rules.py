@@ -11,11 +11,17 @@ from mitosis_gate.planner.pins import KeyReader, Literal, Pin, Slot
 from mitosis_gate.planner.plan import (
     AnyShard,
     EveryShard,
+    ExplainOne,
+    Finish,
     Flag,
+    LimitedWrite,
+    Merge,
+    MovedRows,
     OneShard,
     Plan,
     Refuse,
     Scatter,
+    SplitWrite,
     UnknownTable,
 )
 from mitosis_gate.planner.refusals import refuse
@@ -53,6 +59,13 @@ class Flagged(Rule, Protocol):
 
     @property
     def flags(self) -> Flag: ...
+
+
+class Several(Protocol):
+    """Plans a statement for several shards together."""
+
+    def bind(self, literals: Sequence[Literal], mask: int) -> Plan:
+        """Rows that matter lie on the shards of `mask` only."""
 
 
 _QUOTE, _SPACE, _ZERO = b"' 0"
@@ -95,6 +108,12 @@ class Point:
                 return self._plans[crc32(literal[1:-1]) & self._mask]
         return self._otherwise.bind(literals)
 
+    def of_number(self, digits: bytes) -> Plan | None:
+        """As `bind`, for nothing but digits; None when these are no plain number of the column."""
+        if 0 < len(digits) < self._digits and digits[0] != _ZERO:
+            return self._plans[crc32(digits) & self._mask]
+        return None
+
     def slots(self) -> frozenset[int]:
         return frozenset((self._index,))
 
@@ -105,7 +124,7 @@ class Routed:
 
     Rows that matter lie on the shards that the masks of all `pins` name together. One shard: it
     gets the statement. Several: a read goes to those of `root`, the table that all others follow
-    by their keys, unless `spread` says why the answers cannot just be put one after another.
+    by their keys, unless `spread` plans it or says why it is not done.
     """
 
     layout: Layout
@@ -114,7 +133,7 @@ class Routed:
     unsharded: bool
     """Whether a table that lives on one shard only takes part."""
     root: Pin | None
-    spread: Refuse | None
+    spread: Refuse | Several | None
 
     cacheable = True
 
@@ -126,13 +145,36 @@ class Routed:
             return any_shard(self.layout.everywhere, self.flags)
         if not mask & (mask - 1):
             return self.layout.one(mask.bit_length() - 1, self.flags)
-        if self.spread is not None:
+        if isinstance(self.spread, Refuse):
             return self.spread
+        if self.spread is not None:
+            return self.spread.bind(literals, mask)
         shards = self.layout.shards_of(self.root.mask(literals) if self.root else mask)
         return Scatter(shards, self.flags)
 
     def slots(self) -> frozenset[int]:
         return frozenset().union(*(pin.slots() for pin in self.pins))
+
+
+@dataclass(frozen=True, slots=True)
+class Unpinned:
+    """A read whose keys are not understood: its rows can lie on every shard.
+
+    With other literals of the same shape they may be understood.
+    """
+
+    layout: Layout
+    several: Several | Refuse
+
+    cacheable = False
+
+    def bind(self, literals: Sequence[Literal]) -> Plan:
+        if isinstance(self.several, Refuse):
+            return self.several
+        return self.several.bind(literals, self.layout.everything)
+
+    def slots(self) -> frozenset[int]:
+        return frozenset()
 
 
 @cache
@@ -166,4 +208,23 @@ def explained(plan: Plan) -> Plan:
         return AnyShard(plan.shards, Flag.OUTSIDE)
     if isinstance(plan, Refuse | UnknownTable):
         return plan
-    return refuse("EXPLAIN is for statements that go to one shard: add the sharding key to WHERE")
+    shards = shards_of(plan)
+    if not shards:
+        return refuse("EXPLAIN shows how a server reads or changes rows: this statement does not")
+    return ExplainOne(
+        shards[0],
+        f"this is how one of {len(shards)} shards does it; GATE EXPLAIN shows all that is done",
+    )
+
+
+def shards_of(plan: Plan) -> tuple[int, ...]:
+    """The shards that a plan certainly uses, in ascending order."""
+    if isinstance(plan, Finish):
+        return tuple(sorted({shard for pull in plan.pulls for shard in pull.shards}))
+    if isinstance(plan, OneShard):
+        return (plan.shard,)
+    if isinstance(plan, AnyShard | Scatter | Merge | EveryShard | LimitedWrite | MovedRows):
+        return plan.shards
+    if isinstance(plan, SplitWrite):
+        return tuple(part.shard for part in plan.parts)
+    return ()

@@ -33,6 +33,11 @@ class Statement:
         """The statement inside, from a token on."""
         return replace(self, tokens=self.tokens[place:])
 
+    @property
+    def literals_before(self) -> int:
+        """How many literals stand before the first token: those of EXPLAIN, for example."""
+        return min((t.slot for t in self.tokens if t.slot >= 0), default=len(self.literals))
+
     def text(self, first: int, last: int) -> bytes:
         """The bytes from token `first` to before token `last`."""
         if first >= last:

@@ -88,7 +88,7 @@ DELETE FROM users WHERE user_id = 1 OR user_id = 42
 --> delete on 0,3: DELETE FROM users WHERE user_id = 1 OR user_id = 42
 
 SELECT * FROM users WHERE user_id IN (1, 42) ORDER BY name
---> 1235 (42000) [gate] ORDER BY over several shards is not supported: add WHERE user_id = ... so that one shard has the whole answer
+--> merge 0,3 [hide 1] [order 0 bytes]: SELECT WEIGHT_STRING(name) AS `gate 0`, `users`.* FROM users WHERE user_id IN (1, 42) ORDER BY name
 
 SELECT * FROM users WHERE user_id IN (1, 1) ORDER BY name
 --> shard 3

@@ -65,55 +65,55 @@ SELECT * FROM users a JOIN users b ON a.user_id = b.user_id
 
 -- title: joins that could meet rows of other shards
 SELECT * FROM users u JOIN orders o ON o.order_id = u.user_id
---> 1235 (42000) [gate] the rows of users, orders that this statement brings together can lie on different shards: join them on their sharding keys (u.user_id and o.user_id) by =, or give each the same key in WHERE
+--> finish pull users 0,1,2,3: SELECT `u`.`user_id`, `u`.`name` FROM `shop`.`users` AS `u`; pull orders 0,1,2,3 by order_id=pull 0.user_id: SELECT `o`.`order_id`, `o`.`user_id`, `o`.`total` FROM `shop`.`orders` AS `o`; SELECT * FROM `users` u JOIN `orders` o ON o.order_id = u.user_id
 
 SELECT * FROM users u JOIN orders o ON o.user_id = u.user_id + 1 WHERE u.user_id = 1
---> 1235 (42000) [gate] the rows of users, orders that this statement brings together can lie on different shards: join them on their sharding keys (u.user_id and o.user_id) by =, or give each the same key in WHERE
+--> finish pull users 3: SELECT `u`.`user_id`, `u`.`name` FROM `shop`.`users` AS `u` WHERE (u.user_id = 1); pull orders 0,1,2,3: SELECT `o`.`order_id`, `o`.`user_id`, `o`.`total` FROM `shop`.`orders` AS `o`; SELECT * FROM `users` u JOIN `orders` o ON o.user_id = u.user_id + 1 WHERE u.user_id = 1
 
 SELECT * FROM users u JOIN orders o WHERE u.user_id = 1
---> 1235 (42000) [gate] the rows of users, orders that this statement brings together can lie on different shards: join them on their sharding keys (u.user_id and o.user_id) by =, or give each the same key in WHERE
+--> finish pull users 3: SELECT `u`.`user_id`, `u`.`name` FROM `shop`.`users` AS `u` WHERE (u.user_id = 1); pull orders 0,1,2,3: SELECT `o`.`order_id`, `o`.`user_id`, `o`.`total` FROM `shop`.`orders` AS `o`; SELECT * FROM `users` u JOIN `orders` o WHERE u.user_id = 1
 
 SELECT * FROM users u JOIN orders o WHERE u.user_id = 1 AND o.user_id = 42
---> 1235 (42000) [gate] the rows of users, orders that this statement brings together can lie on different shards: join them on their sharding keys (u.user_id and o.user_id) by =, or give each the same key in WHERE
+--> finish pull users 3: SELECT `u`.`user_id`, `u`.`name` FROM `shop`.`users` AS `u` WHERE (u.user_id = 1); pull orders 0: SELECT `o`.`order_id`, `o`.`user_id`, `o`.`total` FROM `shop`.`orders` AS `o` WHERE (o.user_id = 42); SELECT * FROM `users` u JOIN `orders` o WHERE u.user_id = 1 AND o.user_id = 42
 
 SELECT * FROM users u JOIN orders o WHERE u.user_id = 1 AND o.user_id = 7
---> 1235 (42000) [gate] the rows of users, orders that this statement brings together can lie on different shards: join them on their sharding keys (u.user_id and o.user_id) by =, or give each the same key in WHERE
+--> finish pull users 3: SELECT `u`.`user_id`, `u`.`name` FROM `shop`.`users` AS `u` WHERE (u.user_id = 1); pull orders 2: SELECT `o`.`order_id`, `o`.`user_id`, `o`.`total` FROM `shop`.`orders` AS `o` WHERE (o.user_id = 7); SELECT * FROM `users` u JOIN `orders` o WHERE u.user_id = 1 AND o.user_id = 7
 
 SELECT * FROM users u LEFT JOIN orders o ON o.user_id = u.user_id AND u.user_id = 1
 --> scatter 0,1,2,3
 
 SELECT * FROM users u LEFT JOIN orders o ON o.user_id = 1
---> 1235 (42000) [gate] the rows of users, orders that this statement brings together can lie on different shards: join them on their sharding keys (u.user_id and o.user_id) by =, or give each the same key in WHERE
+--> finish pull users 0,1,2,3: SELECT `u`.`user_id`, `u`.`name` FROM `shop`.`users` AS `u`; pull orders 3: SELECT `o`.`order_id`, `o`.`user_id`, `o`.`total` FROM `shop`.`orders` AS `o` WHERE (o.user_id = 1); SELECT * FROM `users` u LEFT JOIN `orders` o ON o.user_id = 1
 
 SELECT * FROM users u LEFT JOIN orders o ON o.user_id = 1 WHERE u.user_id = 42
---> 1235 (42000) [gate] the rows of users, orders that this statement brings together can lie on different shards: join them on their sharding keys (u.user_id and o.user_id) by =, or give each the same key in WHERE
+--> finish pull users 0: SELECT `u`.`user_id`, `u`.`name` FROM `shop`.`users` AS `u` WHERE (u.user_id = 42); pull orders 3: SELECT `o`.`order_id`, `o`.`user_id`, `o`.`total` FROM `shop`.`orders` AS `o` WHERE (o.user_id = 1); SELECT * FROM `users` u LEFT JOIN `orders` o ON o.user_id = 1 WHERE u.user_id = 42
 
 SELECT * FROM users u LEFT JOIN orders o ON o.user_id = 1 WHERE u.user_id = 1
 --> shard 3
 
 SELECT * FROM users u RIGHT JOIN orders o ON o.user_id = u.user_id
---> 1235 (42000) [gate] RIGHT JOIN over several shards is not supported: add WHERE user_id = ... so that one shard has the whole answer
+--> finish pull users 0,1,2,3: SELECT `u`.`user_id`, `u`.`name` FROM `shop`.`users` AS `u`; pull orders 0,1,2,3: SELECT `o`.`order_id`, `o`.`user_id`, `o`.`total` FROM `shop`.`orders` AS `o`; SELECT * FROM `users` u RIGHT JOIN `orders` o ON o.user_id = u.user_id
 
 SELECT * FROM users u RIGHT JOIN orders o ON o.user_id = u.user_id AND o.user_id = 1
---> 1235 (42000) [gate] RIGHT JOIN over several shards is not supported: add WHERE user_id = ... so that one shard has the whole answer
+--> finish pull users 0,1,2,3: SELECT `u`.`user_id`, `u`.`name` FROM `shop`.`users` AS `u`; pull orders 0,1,2,3: SELECT `o`.`order_id`, `o`.`user_id`, `o`.`total` FROM `shop`.`orders` AS `o`; SELECT * FROM `users` u RIGHT JOIN `orders` o ON o.user_id = u.user_id AND o.user_id = 1
 
 SELECT * FROM users u NATURAL JOIN orders o
---> 1235 (42000) [gate] the rows of users, orders that this statement brings together can lie on different shards: join them on their sharding keys (u.user_id and o.user_id) by =, or give each the same key in WHERE
+--> finish pull users 0,1,2,3: SELECT `u`.`user_id`, `u`.`name` FROM `shop`.`users` AS `u`; pull orders 0,1,2,3: SELECT `o`.`order_id`, `o`.`user_id`, `o`.`total` FROM `shop`.`orders` AS `o`; SELECT * FROM `users` u NATURAL JOIN `orders` o
 
 SELECT * FROM users u JOIN orders o ON o.user_id = u.user_id OR o.total = 1
---> 1235 (42000) [gate] the rows of users, orders that this statement brings together can lie on different shards: join them on their sharding keys (u.user_id and o.user_id) by =, or give each the same key in WHERE
+--> finish pull users 0,1,2,3: SELECT `u`.`user_id`, `u`.`name` FROM `shop`.`users` AS `u`; pull orders 0,1,2,3: SELECT `o`.`order_id`, `o`.`user_id`, `o`.`total` FROM `shop`.`orders` AS `o`; SELECT * FROM `users` u JOIN `orders` o ON o.user_id = u.user_id OR o.total = 1
 
 SELECT * FROM users u JOIN orders o ON NOT o.user_id = u.user_id
---> 1235 (42000) [gate] the rows of users, orders that this statement brings together can lie on different shards: join them on their sharding keys (u.user_id and o.user_id) by =, or give each the same key in WHERE
+--> finish pull users 0,1,2,3: SELECT `u`.`user_id`, `u`.`name` FROM `shop`.`users` AS `u`; pull orders 0,1,2,3: SELECT `o`.`order_id`, `o`.`user_id`, `o`.`total` FROM `shop`.`orders` AS `o`; SELECT * FROM `users` u JOIN `orders` o ON NOT o.user_id = u.user_id
 
 SELECT * FROM users u JOIN mails m ON m.address = u.user_id
---> 1235 (42000) [gate] the rows of users, mails that this statement brings together can lie on different shards: join them on their sharding keys (u.user_id and m.address) by =, or give each the same key in WHERE
+--> finish pull users 0,1,2,3: SELECT `u`.`user_id`, `u`.`name` FROM `shop`.`users` AS `u`; pull mails 0,1,2,3: SELECT `m`.`address`, `m`.`n` FROM `shop`.`mails` AS `m`; SELECT * FROM `users` u JOIN `mails` m ON m.address = u.user_id
 
 SELECT * FROM mails m JOIN padded p ON p.address = m.address
---> 1235 (42000) [gate] the rows of mails, padded that this statement brings together can lie on different shards: join them on their sharding keys (m.address and p.address) by =, or give each the same key in WHERE
+--> finish pull mails 0,1,2,3: SELECT `m`.`address`, `m`.`n` FROM `shop`.`mails` AS `m`; pull padded 0,1,2,3: SELECT `p`.`address`, `p`.`n` FROM `shop`.`padded` AS `p`; SELECT * FROM `mails` m JOIN `padded` p ON p.address = m.address
 
 SELECT * FROM users u JOIN orders o ON o.user_id <=> u.user_id
---> 1235 (42000) [gate] the rows of users, orders that this statement brings together can lie on different shards: join them on their sharding keys (u.user_id and o.user_id) by =, or give each the same key in WHERE
+--> finish pull users 0,1,2,3: SELECT `u`.`user_id`, `u`.`name` FROM `shop`.`users` AS `u`; pull orders 0,1,2,3: SELECT `o`.`order_id`, `o`.`user_id`, `o`.`total` FROM `shop`.`orders` AS `o`; SELECT * FROM `users` u JOIN `orders` o ON o.user_id <=> u.user_id
 
 -- title: reference tables are on every shard
 SELECT * FROM countries
@@ -141,7 +141,7 @@ SELECT * FROM countries c JOIN users u ON c.name = u.name
 --> scatter 0,1,2,3
 
 SELECT * FROM countries c LEFT JOIN users u ON c.name = u.name
---> 1235 (42000) [gate] the rows of users that this statement brings together can lie on different shards: join them on their sharding keys (u.user_id) by =, or give each the same key in WHERE
+--> finish pull countries 0: SELECT `c`.`code`, `c`.`name` FROM `shop`.`countries` AS `c`; pull users 0,1,2,3: SELECT `u`.`user_id`, `u`.`name` FROM `shop`.`users` AS `u`; SELECT * FROM `countries` c LEFT JOIN `users` u ON c.name = u.name
 
 SELECT * FROM countries c LEFT JOIN users u ON c.name = u.name AND u.user_id = 1
 --> shard 3
@@ -150,4 +150,4 @@ SELECT * FROM countries c LEFT JOIN users u ON c.name = u.name WHERE u.user_id =
 --> shard 3
 
 SELECT * FROM users u RIGHT JOIN countries c ON c.name = u.name
---> 1235 (42000) [gate] the rows of users that this statement brings together can lie on different shards: join them on their sharding keys (u.user_id) by =, or give each the same key in WHERE
+--> finish pull users 0,1,2,3: SELECT `u`.`user_id`, `u`.`name` FROM `shop`.`users` AS `u`; pull countries 0: SELECT `c`.`code`, `c`.`name` FROM `shop`.`countries` AS `c`; SELECT * FROM `users` u RIGHT JOIN `countries` c ON c.name = u.name

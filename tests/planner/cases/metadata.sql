@@ -152,13 +152,13 @@ SHOW OPEN TABLES
 --> 1235 (42000) [gate] SHOW OPEN has another answer on each shard: ask a shard directly
 
 EXPLAIN SELECT * FROM users
---> 1235 (42000) [gate] EXPLAIN is for statements that go to one shard: add the sharding key to WHERE
+--> explain on 0: this is how one of 4 shards does it; GATE EXPLAIN shows all that is done
 
 EXPLAIN FOR CONNECTION 5
 --> 1064 (42000) [gate] this statement is not understood, so it is not sent anywhere: EXPLAIN FOR CONNECTION and FOR SCHEMA are not supported
 
 EXPLAIN DELETE FROM users
---> 1235 (42000) [gate] EXPLAIN is for statements that go to one shard: add the sharding key to WHERE
+--> explain on 0: this is how one of 4 shards does it; GATE EXPLAIN shows all that is done
 
 SELECT * FROM information_schema.TABLES
 --> 1235 (42000) [gate] `*` of information_schema.tables is different on each shard: name the columns that describe the table

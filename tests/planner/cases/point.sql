@@ -109,7 +109,7 @@ SELECT * FROM users WHERE user_id = 1 ; ;
 --> shard 3
 
 TABLE users
---> scatter 0,1,2,3
+--> finish pull users 0,1,2,3: SELECT `users`.`user_id`, `users`.`name` FROM `shop`.`users`; TABLE `users`
 
 (SELECT * FROM users WHERE user_id = 1)
 --> shard 3

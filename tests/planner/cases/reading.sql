@@ -162,7 +162,7 @@ SELECT ((((((((((1))))))))))
 --> any of 0,1,2,3
 
 SELECT * FROM users WHERE user_id = ?
---> scatter 0,1,2,3
+--> merge 0,1,2,3: 
 
 SELEC 1
 --> 1064 (42000) [gate] this statement is not understood, so it is not sent anywhere: `SELEC` begins no statement that is known here
@@ -171,7 +171,7 @@ SELECT FROM WHERE
 --> 1064 (42000) [gate] this statement is not understood, so it is not sent anywhere: its syntax is unknown here, near `WHERE`
 
 SELECT * FROM users WHERE
---> 1064 (42000) [gate] this statement is not understood, so it is not sent anywhere: its syntax is unknown here, near `WHERE`
+--> finish pull users 0,1,2,3: SELECT `users`.`user_id`, `users`.`name` FROM `shop`.`users`; SELECT * FROM `users` WHERE
 
 SELECT * FROM (users) WHERE user_id = 1
 --> shard 3

@@ -10,76 +10,76 @@ SELECT * FROM users WHERE name = @name
 --> scatter 0,1,2,3 variables
 
 SELECT * FROM users ORDER BY name
---> 1235 (42000) [gate] ORDER BY over several shards is not supported: add WHERE user_id = ... so that one shard has the whole answer
+--> merge 0,1,2,3 [hide 1] [order 0 bytes]: SELECT WEIGHT_STRING(name) AS `gate 0`, `users`.* FROM users ORDER BY name
 
 SELECT * FROM users LIMIT 10
---> 1235 (42000) [gate] LIMIT over several shards is not supported: add WHERE user_id = ... so that one shard has the whole answer
+--> merge 0,1,2,3 [limit 10]: SELECT * FROM users  LIMIT 10
 
 SELECT * FROM users LIMIT 10 OFFSET 5
---> 1235 (42000) [gate] LIMIT over several shards is not supported: add WHERE user_id = ... so that one shard has the whole answer
+--> merge 0,1,2,3 [limit 10 skip 5]: SELECT * FROM users  LIMIT 15
 
 SELECT DISTINCT name FROM users
---> 1235 (42000) [gate] DISTINCT over several shards is not supported: add WHERE user_id = ... so that one shard has the whole answer
+--> merge 0,1,2,3 [hide 1] [order 0 bytes] [groups 1 of 1]: SELECT DISTINCT WEIGHT_STRING(name) AS `gate 0`, name FROM users ORDER BY 1
 
 SELECT DISTINCTROW name FROM users
---> 1235 (42000) [gate] DISTINCT over several shards is not supported: add WHERE user_id = ... so that one shard has the whole answer
+--> merge 0,1,2,3 [hide 1] [order 0 bytes] [groups 1 of 1]: SELECT DISTINCTROW WEIGHT_STRING(name) AS `gate 0`, name FROM users ORDER BY 1
 
 SELECT name FROM users GROUP BY name
---> 1235 (42000) [gate] GROUP BY over several shards is not supported: add WHERE user_id = ... so that one shard has the whole answer
+--> merge 0,1,2,3 [hide 1] [order 0 bytes] [groups 1 of 1]: SELECT WEIGHT_STRING(name) AS `gate 0`, name FROM users GROUP BY name ORDER BY 1
 
 SELECT name FROM users HAVING name > 'a'
---> 1235 (42000) [gate] HAVING over several shards is not supported: add WHERE user_id = ... so that one shard has the whole answer
+--> scatter 0,1,2,3
 
 SELECT count(*) FROM users
---> 1235 (42000) [gate] COUNT() over several shards is not supported: add WHERE user_id = ... so that one shard has the whole answer
+--> merge 0,1,2,3 [groups 0 of 0 count]: SELECT count(*) FROM users
 
 SELECT COUNT(*) FROM users WHERE user_id IN (1, 42)
---> 1235 (42000) [gate] COUNT() over several shards is not supported: add WHERE user_id = ... so that one shard has the whole answer
+--> merge 0,3 [groups 0 of 0 count]: SELECT COUNT(*) FROM users WHERE user_id IN (1, 42)
 
 SELECT MAX(user_id) FROM users
---> 1235 (42000) [gate] MAX() over several shards is not supported: add WHERE user_id = ... so that one shard has the whole answer
+--> merge 0,1,2,3 [groups 0 of 0 max(0)]: SELECT MAX(user_id) FROM users
 
 SELECT 1 + sum(user_id) FROM users
---> 1235 (42000) [gate] SUM() over several shards is not supported: add WHERE user_id = ... so that one shard has the whole answer
+--> finish pull users 0,1,2,3: SELECT `users`.`user_id` FROM `shop`.`users`; SELECT 1 + sum(user_id) FROM `users`
 
 SELECT AVG(user_id) FROM users
---> 1235 (42000) [gate] AVG() over several shards is not supported: add WHERE user_id = ... so that one shard has the whole answer
+--> merge 0,1,2,3 [hide 2] [groups 0 of 2 avg(0,1)]: SELECT SUM(user_id) AS `gate 0`, COUNT(user_id) AS `gate 1`, AVG(user_id) FROM users
 
 SELECT GROUP_CONCAT(name) FROM users
---> 1235 (42000) [gate] GROUP_CONCAT() over several shards is not supported: add WHERE user_id = ... so that one shard has the whole answer
+--> finish pull users 0,1,2,3: SELECT `users`.`name` FROM `shop`.`users`; SELECT GROUP_CONCAT(name) FROM `users`
 
 SELECT BIT_XOR(user_id) FROM users
---> 1235 (42000) [gate] BIT_XOR() over several shards is not supported: add WHERE user_id = ... so that one shard has the whole answer
+--> merge 0,1,2,3 [groups 0 of 0 bit_xor]: SELECT BIT_XOR(user_id) FROM users
 
 SELECT JSON_ARRAYAGG(name) FROM users
---> 1235 (42000) [gate] JSON_ARRAYAGG() over several shards is not supported: add WHERE user_id = ... so that one shard has the whole answer
+--> finish pull users 0,1,2,3: SELECT `users`.`name` FROM `shop`.`users`; SELECT JSON_ARRAYAGG(name) FROM `users`
 
 SELECT JSON_OBJECTAGG(user_id, name) FROM users
---> 1235 (42000) [gate] JSON_OBJECTAGG() over several shards is not supported: add WHERE user_id = ... so that one shard has the whole answer
+--> finish pull users 0,1,2,3: SELECT `users`.`user_id`, `users`.`name` FROM `shop`.`users`; SELECT JSON_OBJECTAGG(user_id, name) FROM `users`
 
 SELECT STDDEV_SAMP(user_id) FROM users
---> 1235 (42000) [gate] STDDEV_SAMP() over several shards is not supported: add WHERE user_id = ... so that one shard has the whole answer
+--> finish pull users 0,1,2,3: SELECT `users`.`user_id` FROM `shop`.`users`; SELECT STDDEV_SAMP(user_id) FROM `users`
 
 SELECT ANY_VALUE(name) FROM users
---> 1235 (42000) [gate] ANY_VALUE() over several shards is not supported: add WHERE user_id = ... so that one shard has the whole answer
+--> finish pull users 0,1,2,3: SELECT `users`.`name` FROM `shop`.`users`; SELECT ANY_VALUE(name) FROM `users`
 
 SELECT row_number() OVER (ORDER BY name) FROM users
---> 1235 (42000) [gate] a window function over several shards is not supported: add WHERE user_id = ... so that one shard has the whole answer
+--> finish pull users 0,1,2,3: SELECT `users`.`name` FROM `shop`.`users`; SELECT row_number() OVER (ORDER BY name) FROM `users`
 
 SELECT rank() OVER w FROM users WINDOW w AS (ORDER BY name)
---> 1235 (42000) [gate] WINDOW over several shards is not supported: add WHERE user_id = ... so that one shard has the whole answer
+--> finish pull users 0,1,2,3: SELECT `users`.`name` FROM `shop`.`users`; SELECT rank() OVER w FROM `users` WINDOW w AS (ORDER BY name)
 
 SELECT * FROM users FOR UPDATE
---> 1235 (42000) [gate] a locking read (FOR UPDATE, FOR SHARE) over several shards is not supported: add WHERE user_id = ... so that one shard has the whole answer
+--> merge 0,1,2,3 locks: SELECT * FROM users FOR UPDATE
 
 SELECT * FROM users LOCK IN SHARE MODE
---> 1235 (42000) [gate] a locking read (FOR UPDATE, FOR SHARE) over several shards is not supported: add WHERE user_id = ... so that one shard has the whole answer
+--> merge 0,1,2,3 locks: SELECT * FROM users LOCK IN SHARE MODE
 
 SELECT LAST_INSERT_ID(), name FROM users
---> 1235 (42000) [gate] LAST_INSERT_ID(), ROW_COUNT() or FOUND_ROWS() over several shards is not supported: add WHERE user_id = ... so that one shard has the whole answer
+--> finish last pull users 0,1,2,3: SELECT `users`.`name` FROM `shop`.`users`; SELECT LAST_INSERT_ID(), name FROM `users`
 
 SELECT SQL_CALC_FOUND_ROWS * FROM users
---> 1235 (42000) [gate] SQL_CALC_FOUND_ROWS over several shards is not supported: add WHERE user_id = ... so that one shard has the whole answer
+--> 1235 (42000) [gate] SQL_CALC_FOUND_ROWS over several shards is not supported: send a second SELECT with COUNT(*)
 
 SELECT name INTO @x FROM users WHERE user_id = 1
 --> 1235 (42000) [gate] user variables can be set only with SET @name = value when there are several shards
@@ -100,4 +100,4 @@ SELECT CONNECTION_ID(), name FROM users WHERE user_id = 1
 --> 1235 (42000) [gate] CONNECTION_ID() is answered only in a SELECT of its own, because the number is the gate's and the servers have others
 
 (SELECT * FROM users) LIMIT 1
---> 1235 (42000) [gate] LIMIT over several shards is not supported: add WHERE user_id = ... so that one shard has the whole answer
+--> finish pull users 0,1,2,3: SELECT `users`.`user_id`, `users`.`name` FROM `shop`.`users`; (SELECT * FROM `users`) LIMIT 1

@@ -10,13 +10,13 @@ SELECT * FROM users WHERE user_id = 1 AND user_id IN (SELECT user_id FROM orders
 --> shard 3
 
 SELECT * FROM users WHERE user_id = 1 AND user_id IN (SELECT user_id FROM orders WHERE user_id = 42)
---> 1235 (42000) [gate] the rows of users, orders that this statement brings together can lie on different shards: join them on their sharding keys (users.user_id and orders.user_id) by =, or give each the same key in WHERE
+--> finish pull users 3: SELECT `users`.`user_id`, `users`.`name` FROM `shop`.`users` WHERE (user_id = 1); pull orders 0: SELECT `orders`.`order_id`, `orders`.`user_id`, `orders`.`total` FROM `shop`.`orders` WHERE (user_id = 42); SELECT * FROM `users` WHERE user_id = 1 AND user_id IN (SELECT user_id FROM `orders` WHERE user_id = 42)
 
 SELECT * FROM users WHERE user_id = 1 AND user_id IN (SELECT user_id FROM orders)
---> 1235 (42000) [gate] the rows of users, orders that this statement brings together can lie on different shards: join them on their sharding keys (users.user_id and orders.user_id) by =, or give each the same key in WHERE
+--> finish pull users 3: SELECT `users`.`user_id`, `users`.`name` FROM `shop`.`users` WHERE (user_id = 1); pull orders 0,1,2,3: SELECT `orders`.`order_id`, `orders`.`user_id`, `orders`.`total` FROM `shop`.`orders`; SELECT * FROM `users` WHERE user_id = 1 AND user_id IN (SELECT user_id FROM `orders`)
 
 SELECT * FROM users WHERE user_id IN (SELECT user_id FROM orders)
---> 1235 (42000) [gate] the rows of users, orders that this statement brings together can lie on different shards: join them on their sharding keys (users.user_id and orders.user_id) by =, or give each the same key in WHERE
+--> finish pull users 0,1,2,3: SELECT `users`.`user_id`, `users`.`name` FROM `shop`.`users`; pull orders 0,1,2,3: SELECT `orders`.`order_id`, `orders`.`user_id`, `orders`.`total` FROM `shop`.`orders`; SELECT * FROM `users` WHERE user_id IN (SELECT user_id FROM `orders`)
 
 SELECT * FROM users u WHERE user_id = 1 AND EXISTS (SELECT 1 FROM orders o WHERE o.user_id = u.user_id)
 --> shard 3
@@ -31,16 +31,16 @@ SELECT * FROM users u WHERE EXISTS (SELECT 1 FROM orders WHERE orders.user_id = 
 --> scatter 0,1,2,3
 
 SELECT * FROM users u WHERE EXISTS (SELECT 1 FROM orders o WHERE o.order_id = u.user_id)
---> 1235 (42000) [gate] the rows of users, orders that this statement brings together can lie on different shards: join them on their sharding keys (u.user_id and o.user_id) by =, or give each the same key in WHERE
+--> finish pull users 0,1,2,3: SELECT `u`.`user_id`, `u`.`name` FROM `shop`.`users` AS `u`; pull orders 0,1,2,3 by order_id=pull 0.user_id: SELECT `o`.`order_id`, `o`.`user_id`, `o`.`total` FROM `shop`.`orders` AS `o`; SELECT * FROM `users` u WHERE EXISTS (SELECT 1 FROM `orders` o WHERE o.order_id = u.user_id)
 
 SELECT * FROM users u WHERE EXISTS (SELECT 1 FROM orders o WHERE user_id = u.user_id)
 --> scatter 0,1,2,3
 
 SELECT * FROM users u WHERE EXISTS (SELECT 1 FROM orders o WHERE o.user_id = user_id)
---> 1235 (42000) [gate] the rows of users, orders that this statement brings together can lie on different shards: join them on their sharding keys (u.user_id and o.user_id) by =, or give each the same key in WHERE
+--> finish pull orders 0,1,2,3: SELECT `o`.`order_id`, `o`.`user_id`, `o`.`total` FROM `shop`.`orders` AS `o` WHERE (o.user_id = user_id); pull users 0,1,2,3: SELECT `u`.`user_id`, `u`.`name` FROM `shop`.`users` AS `u`; SELECT * FROM `users` u WHERE EXISTS (SELECT 1 FROM `orders` o WHERE o.user_id = user_id)
 
 SELECT * FROM users u WHERE EXISTS (SELECT 1 FROM orders o WHERE u.user_id = 1)
---> 1235 (42000) [gate] the rows of users, orders that this statement brings together can lie on different shards: join them on their sharding keys (u.user_id and o.user_id) by =, or give each the same key in WHERE
+--> finish pull users 0,1,2,3: SELECT `u`.`user_id`, `u`.`name` FROM `shop`.`users` AS `u`; pull orders 0,1,2,3: SELECT `o`.`order_id`, `o`.`user_id`, `o`.`total` FROM `shop`.`orders` AS `o`; SELECT * FROM `users` u WHERE EXISTS (SELECT 1 FROM `orders` o WHERE u.user_id = 1)
 
 SELECT u.*, (SELECT o.total FROM orders o WHERE o.user_id = u.user_id LIMIT 1) FROM users u WHERE u.user_id = 1
 --> shard 3
@@ -49,7 +49,7 @@ SELECT u.*, (SELECT o.total FROM orders o WHERE o.user_id = u.user_id LIMIT 1) F
 --> scatter 0,1,2,3
 
 SELECT u.*, (SELECT count(*) FROM orders o WHERE o.user_id = u.user_id) FROM users u
---> 1235 (42000) [gate] COUNT() over several shards is not supported: add WHERE user_id = ... so that one shard has the whole answer
+--> scatter 0,1,2,3
 
 SELECT * FROM (SELECT * FROM users WHERE user_id = 1) t
 --> shard 3
@@ -58,10 +58,10 @@ SELECT * FROM (SELECT * FROM users WHERE user_id = 1) t WHERE t.user_id = 42
 --> shard 3
 
 SELECT * FROM (SELECT * FROM users) t WHERE t.user_id = 1
---> 1235 (42000) [gate] the rows of users that this statement brings together can lie on different shards: join them on their sharding keys (users.user_id) by =, or give each the same key in WHERE
+--> finish pull users 0,1,2,3: SELECT `users`.`user_id`, `users`.`name` FROM `shop`.`users`; SELECT * FROM (SELECT * FROM `users`) t WHERE t.user_id = 1
 
 SELECT * FROM (SELECT * FROM users) t
---> 1235 (42000) [gate] the rows of users that this statement brings together can lie on different shards: join them on their sharding keys (users.user_id) by =, or give each the same key in WHERE
+--> finish pull users 0,1,2,3: SELECT `users`.`user_id`, `users`.`name` FROM `shop`.`users`; SELECT * FROM (SELECT * FROM `users`) t
 
 SELECT * FROM users u JOIN (SELECT * FROM orders WHERE user_id = 1) o ON o.user_id = u.user_id WHERE u.user_id = 1
 --> shard 3
@@ -85,7 +85,7 @@ WITH x AS (SELECT * FROM users WHERE user_id = 1) SELECT * FROM x JOIN orders o 
 --> shard 3
 
 WITH x AS (SELECT * FROM users) SELECT * FROM x WHERE user_id = 1
---> 1235 (42000) [gate] the rows of users that this statement brings together can lie on different shards: join them on their sharding keys (users.user_id) by =, or give each the same key in WHERE
+--> finish pull users 0,1,2,3: SELECT `users`.`user_id`, `users`.`name` FROM `shop`.`users`; WITH x AS (SELECT * FROM `users`) SELECT * FROM x WHERE user_id = 1
 
 WITH users AS (SELECT * FROM countries) SELECT * FROM users
 --> any of 0,1,2,3
@@ -106,10 +106,10 @@ SELECT user_id FROM users WHERE user_id = 1 UNION ALL SELECT user_id FROM orders
 --> shard 3
 
 SELECT * FROM users WHERE user_id = 1 UNION ALL SELECT * FROM users WHERE user_id = 42
---> 1235 (42000) [gate] UNION, EXCEPT or INTERSECT over several shards is not supported: add WHERE user_id = ... so that one shard has the whole answer
+--> scatter 0,3
 
 SELECT * FROM users UNION ALL SELECT * FROM users
---> 1235 (42000) [gate] UNION, EXCEPT or INTERSECT over several shards is not supported: add WHERE user_id = ... so that one shard has the whole answer
+--> scatter 0,1,2,3
 
 SELECT * FROM countries UNION SELECT * FROM countries
 --> any of 0,1,2,3
@@ -127,4 +127,4 @@ SELECT * FROM users WHERE user_id = (SELECT 1)
 --> scatter 0,1,2,3
 
 SELECT * FROM users ORDER BY (SELECT 1)
---> 1235 (42000) [gate] ORDER BY over several shards is not supported: add WHERE user_id = ... so that one shard has the whole answer
+--> finish pull users 0,1,2,3: SELECT `users`.`user_id`, `users`.`name` FROM `shop`.`users`; SELECT * FROM `users` ORDER BY (SELECT 1)

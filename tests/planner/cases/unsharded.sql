@@ -37,22 +37,22 @@ DELETE FROM notes LIMIT 5
 --> shard 0 write
 
 SELECT * FROM notes n JOIN users u ON u.user_id = n.id
---> 1235 (42000) [gate] a sharded and an unsharded table cannot be joined over several shards
+--> finish pull notes 0: SELECT `n`.`id`, `n`.`text` FROM `shop`.`notes` AS `n`; pull users 0,1,2,3 by user_id=pull 0.id: SELECT `u`.`user_id`, `u`.`name` FROM `shop`.`users` AS `u`; SELECT * FROM `notes` n JOIN `users` u ON u.user_id = n.id
 
 SELECT * FROM notes n JOIN users u WHERE u.user_id = 1
---> 1235 (42000) [gate] a sharded and an unsharded table cannot be joined over several shards
+--> finish pull users 3: SELECT `u`.`user_id`, `u`.`name` FROM `shop`.`users` AS `u` WHERE (u.user_id = 1); pull notes 0: SELECT `n`.`id`, `n`.`text` FROM `shop`.`notes` AS `n`; SELECT * FROM `notes` n JOIN `users` u WHERE u.user_id = 1
 
 SELECT * FROM notes n JOIN users u WHERE u.user_id = 7
---> 1235 (42000) [gate] a sharded and an unsharded table cannot be joined over several shards
+--> finish pull users 2: SELECT `u`.`user_id`, `u`.`name` FROM `shop`.`users` AS `u` WHERE (u.user_id = 7); pull notes 0: SELECT `n`.`id`, `n`.`text` FROM `shop`.`notes` AS `n`; SELECT * FROM `notes` n JOIN `users` u WHERE u.user_id = 7
 
 SELECT * FROM notes n JOIN users u WHERE u.user_id = 42
 --> shard 0
 
 SELECT * FROM notes n JOIN users u WHERE u.user_id = 4
---> 1235 (42000) [gate] a sharded and an unsharded table cannot be joined over several shards
+--> finish pull users 2: SELECT `u`.`user_id`, `u`.`name` FROM `shop`.`users` AS `u` WHERE (u.user_id = 4); pull notes 0: SELECT `n`.`id`, `n`.`text` FROM `shop`.`notes` AS `n`; SELECT * FROM `notes` n JOIN `users` u WHERE u.user_id = 4
 
 SELECT * FROM users WHERE user_id = 1 AND name IN (SELECT text FROM notes)
---> 1235 (42000) [gate] a sharded and an unsharded table cannot be joined over several shards
+--> finish pull users 3: SELECT `users`.`user_id`, `users`.`name` FROM `shop`.`users` WHERE (user_id = 1); pull notes 0: SELECT `notes`.`id`, `notes`.`text` FROM `shop`.`notes`; SELECT * FROM `users` WHERE user_id = 1 AND name IN (SELECT text FROM `notes`)
 
 UPDATE notes n JOIN users u SET n.text = u.name WHERE u.user_id = 42
 --> shard 0 write
