@@ -113,7 +113,7 @@ def test_the_cache_is_bounded_in_bytes() -> None:
 
 def test_shapes_in_use_outlive_others() -> None:
     planner = Planner(SCHEMA, TABLE, cache_bytes=200_000)
-    used = b"SELECT name FROM users WHERE user_id = 5"
+    used = b"SELECT name FROM users WHERE user_id = 5 LIMIT 1"
     key = shape_of(used).texts
     cache: ShapeCache = planner._cache
     for number in range(1000):
@@ -150,3 +150,28 @@ def test_names_belong_to_the_current_database() -> None:
         assert isinstance(refused, Refuse)
         qualified = b"SELECT * FROM shop.users WHERE user_id = 1"
         assert isinstance(planner.route(qualified, outside), OneShard)
+
+
+NUMBERS = ("1", "42", "0", "007", "9223372036854775807", "9223372036854775808", "4" * 40, "")
+BEFORE_A_NUMBER = (
+    "SELECT * FROM users WHERE user_id = ",
+    "SELECT * FROM users WHERE user_id = -",
+    "SELECT * FROM users WHERE user_id = -- \n",
+    "SELECT * FROM users WHERE user_id = 1 -- ",
+    "SELECT * FROM users WHERE user_id = 1 AND name = ",
+    "SELECT * FROM users u WHERE u.user_id = 1 LIMIT ",
+    "SELECT * FROM mails WHERE address = ",
+    "SELECT * FROM users WHERE user_id = user_",
+    "SELECT * FROM users WHERE user_id = 1.",
+    "SELECT * FROM users WHERE user_id = @",
+    "SELECT 1 FROM users WHERE user_id = 1 /* ",
+)
+
+
+@pytest.mark.parametrize("before", BEFORE_A_NUMBER)
+def test_what_ends_with_a_number_has_the_plan_that_parsing_gives(before: str) -> None:
+    planner = Planner(SCHEMA, TABLE)
+    for _ in range(3):
+        for number in NUMBERS:
+            sql = f"{before}{number}".encode()
+            assert planner.route(sql) == Planner(SCHEMA, TABLE).route(sql), sql

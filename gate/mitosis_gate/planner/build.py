@@ -18,7 +18,7 @@ from mitosis_gate.planner.plan import (
     Variant,
 )
 from mitosis_gate.planner.refusals import not_understood, refuse
-from mitosis_gate.planner.rules import Fixed, Rule
+from mitosis_gate.planner.rules import Fixed, Point, Rule
 from mitosis_gate.planner.schema import Schema
 from mitosis_gate.planner.shapes import Key, ShapeCache
 from mitosis_gate.planner.statement import Statement
@@ -26,6 +26,10 @@ from mitosis_gate.planner.variables import judged
 from mitosis_routing.table import RoutingTable
 
 MAX_CACHED_LITERALS = 10_000
+_MOST_ENDINGS = 4096
+_LONGEST_ENDING = 1024
+"""Bytes before the number: what is longer gains little."""
+_DIGITS = b"0123456789"
 _OTHER_VARIANTS = 16
 
 
@@ -42,10 +46,25 @@ class Planner:
         self._cache_bytes = cache_bytes
         self._cache = ShapeCache(cache_bytes)
         self._caches: dict[Variant, ShapeCache] = {DEFAULT_VARIANT: self._cache}
+        self._endings: dict[bytes, Point] = {}
+        """By their text before it: shapes whose only literal is the key, at the very end."""
 
     def route(self, sql: bytes, variant: Variant = DEFAULT_VARIANT) -> Plan:
-        """Plan a statement of COM_QUERY; never raises."""
-        cache = self._cache if variant is DEFAULT_VARIANT else self._cache_of(variant)
+        """Plan a statement of COM_QUERY; never raises.
+
+        Most end with their key, a whole number. With the text of a known shape before it, any
+        other number has that shape too: the lexer comes to the number in the same state.
+        """
+        if variant is DEFAULT_VARIANT:
+            head = sql.rstrip(_DIGITS)
+            point = self._endings.get(head)
+            if point is not None:
+                plan = point.of_number(sql[len(head) :])
+                if plan is not None:
+                    return plan
+            cache = self._cache
+        else:
+            cache = self._cache_of(variant)
         parts = split(sql + END, MAX_LITERALS)
         rule = cache.get(tuple(parts[1::3]))
         if rule is not None and parts[-2] == END:
@@ -90,8 +109,16 @@ class Planner:
         if rule is None:
             rule = self._made(sql, shape, variant)
             if rule.cacheable and len(shape.literals) <= MAX_CACHED_LITERALS:
-                cache.offer(shape.texts, rule)
+                if cache.offer(shape.texts, rule) and cache is self._cache:
+                    self._note_ending(shape, rule)
         return rule
+
+    def _note_ending(self, shape: Shape, rule: Rule) -> None:
+        head, *rest = shape.texts
+        if isinstance(rule, Point) and rest == [b""] and len(head) <= _LONGEST_ENDING:
+            if len(self._endings) >= _MOST_ENDINGS:
+                self._endings.clear()
+            self._endings[head] = rule
 
     def _made(self, sql: bytes, shape: Shape, variant: Variant) -> Rule:
         if self._layout.broken:

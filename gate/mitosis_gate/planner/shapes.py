@@ -35,26 +35,27 @@ class ShapeCache:
                 self._keep(key, rule)
         return rule
 
-    def offer(self, key: Key, rule: Rule) -> None:
-        """Keep the rule if the shape has been offered before."""
+    def offer(self, key: Key, rule: Rule) -> bool:
+        """Keep the rule if the shape has been offered before; say whether it is kept."""
         mark = hash(key)
         if mark in self._seen:
-            self._keep(key, rule)
-            return
+            return self._keep(key, rule)
         if len(self._seen) >= _SEEN:
             self._seen.clear()
         self._seen.add(mark)
+        return False
 
     def __len__(self) -> int:
         return len(self.young) + len(self._old)
 
-    def _keep(self, key: Key, rule: Rule) -> None:
+    def _keep(self, key: Key, rule: Rule) -> bool:
         size = _ENTRY_BYTES + sum(len(text) + _TEXT_BYTES for text in key)
         if size > self._limit // 16:
-            return
+            return False
         if self._used + size > self._limit:
             self._old, self.young = self.young, {}
             self.get = self.young.get
             self._used = 0
         self.young[key] = rule
         self._used += size
+        return True
