@@ -13,6 +13,7 @@ GateError                       what a client may see: code, SQLSTATE, `[gate] t
 |  |- UnknownCommand            1047  a command of the protocol that the gate does not serve
 |  |- NoSuchThread              1094  KILL of an id that is no session of this gate process
 |  |- KillDenied                1095  KILL of a session of another user
+|  |- LimitReached              1226  statements, rows or bytes of one user
 |  |- MergeTooLarge             1104  more rows or bytes than a statement may bring together
 |  `- TransactionLost           1213  its transaction is rolled back: ROLLBACK and repeat
 |- LoginRefused                 the connection gets this and nothing else
@@ -20,16 +21,20 @@ GateError                       what a client may see: code, SQLSTATE, `[gate] t
 |  |- AccessDeniedToDatabase    1044
 |  |- TooManyConnections        1040
 |  |- TlsRequired               3159
+|  |- UserConnections           1226  connections of one user
 |  |- UnsupportedLogin          1251  an authentication method the gate does not speak
 |  `- BadHandshake              1043
 |- ProtocolViolation            the connection is closed after it
 |  |- PacketTooLarge            1153
 |  |- PacketsOutOfOrder         1156
 |  |- MalformedPacket           1835
-|  `- ClientTimeout             1159
+|  |- ClientTimeout             1159
+|  `- TransactionTimeout        4031  a transaction was open, or silent, for too long
 |- Unavailable                  the statement may be repeated later
 |  |- ShardUnavailable          1205  no primary, or held longer than its limit
-|  |  `- ShardGone              1205  the table has no such shard any more: plan anew
+|  |  `- PlanAnew               1205  nothing was done; a new plan may take the place of this one
+|  |     |- ShardGone           1205  the table has no such shard any more
+|  |     `- TakesNoWrites       1205  the primary turned out to be read-only
 |  |- BackendUnreachable        1429
 |  |- PoolExhausted             1203
 |  |- MergeServerBusy           1203  as many statements use the merge server as may
@@ -40,6 +45,7 @@ GateError                       what a client may see: code, SQLSTATE, `[gate] t
 |  `- ShuttingDown              1053
 |- Interrupted                  what happened on the shard may be unknown
 |  |- QueryKilled               1317  KILL QUERY, or the client is gone
+|  |- StatementTimeout          3024  it ran for longer than its limit
 |  |- BackendLost               1317  the connection broke while a statement ran
 |  |- CommitUnknown             1180  the connection broke while COMMIT ran
 |  `- PartlyDone                1430  done on some shards, not on others
@@ -138,6 +144,10 @@ class KillDenied(Refused):
     sqlstate = "HY000"
 
 
+class LimitReached(Refused):
+    code = 1226
+
+
 class InTransaction(Refused):
     code = 1568
     sqlstate = "25001"
@@ -169,6 +179,11 @@ class AccessDeniedToDatabase(LoginRefused):
 class TooManyConnections(LoginRefused):
     code = 1040
     sqlstate = "08004"
+
+
+class UserConnections(LoginRefused):
+    code = 1226
+    sqlstate = "42000"
 
 
 class TlsRequired(LoginRefused):
@@ -210,6 +225,10 @@ class ClientTimeout(ProtocolViolation):
     sqlstate = "08S01"
 
 
+class TransactionTimeout(ProtocolViolation):
+    code = 4031
+
+
 class Unavailable(GateError):
     code = 1205
 
@@ -218,8 +237,16 @@ class ShardUnavailable(Unavailable):
     pass
 
 
-class ShardGone(ShardUnavailable):
-    """Nothing was sent, so that a plan of the table in force may take the place of this one."""
+class PlanAnew(ShardUnavailable):
+    """Nothing of the statement was done: the session plans it again under what is in force now."""
+
+
+class ShardGone(PlanAnew):
+    pass
+
+
+class TakesNoWrites(PlanAnew):
+    pass
 
 
 class BackendUnreachable(Unavailable):
@@ -268,6 +295,11 @@ class QueryKilled(Interrupted):
         super().__init__(text)
 
 
+class StatementTimeout(Interrupted):
+    code = 3024
+    sqlstate = "HY000"
+
+
 class BackendLost(Interrupted):
     pass
 
@@ -309,6 +341,13 @@ class MysqlError(GateError):
     @property
     def message(self) -> str:
         return self.text
+
+
+def says_read_only(error: MysqlError) -> bool:
+    """Whether a server refused a write because it takes none, which means that nothing was done."""
+    if error.number == 1290:
+        return "read-only" in error.text
+    return error.number == 1836
 
 
 class NotStarted(Exception):

@@ -366,6 +366,18 @@ class Topology:
         if keyspace in self._keyspaces:
             self._queue(keyspace, shard).begin(Trouble.READ_ONLY, why)
 
+    async def settled(self, keyspace: str, connection: BackendConnection) -> None:
+        """Wait while it is open whether the shard of a connection moves; for one that is pinned."""
+        place: Place | None = None
+        try:
+            while connection.draining and connection.alive:
+                why = f"shard {connection.shard} is moving"
+                place = place or self._queue(keyspace, connection.shard).enter(why)
+                await place.change(why, None)
+        finally:
+            if place is not None:
+                place.leave()
+
     async def confirmed(self, keyspace: str, shard: str) -> None:
         """Wait while the tables are in doubt: for a write in a transaction that is open already."""
         if not self.doubt:

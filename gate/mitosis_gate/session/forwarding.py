@@ -17,10 +17,16 @@ from mitosis_gate.backends.connection import BackendConnection, Sink
 from mitosis_gate.backends.pool import Lane
 from mitosis_gate.errors import (
     BackendLost,
+    CommitUnknown,
     GateError,
     InternalError,
+    MysqlError,
     NotSupported,
+    PlanAnew,
     QueryKilled,
+    TakesNoWrites,
+    TransactionLost,
+    says_read_only,
 )
 from mitosis_gate.planner import plan as plans
 from mitosis_gate.planner.pinning import USER_LOCK, USER_VARIABLE, Pinning, pinning_of
@@ -31,12 +37,17 @@ from mitosis_gate.session.services import Services
 from mitosis_gate.wire import constants as c
 from mitosis_gate.wire import packets, statements
 from mitosis_gate.wire.codec import frame
+from mitosis_gate.wire.constants import MAX_PAYLOAD
 from mitosis_gate.wire.packets import Ok
 from mitosis_gate.wire.scanner import Expect
 
 log = logging.getLogger(__name__)
 
 FIRST = int(Expect.FIRST)
+PLANS = 4
+"""How often a statement of which nothing was done is planned in all."""
+WRITES = Flag.WRITE | Flag.LOCKS | Flag.COMMITS
+"""What only a primary takes, and only while the gate can confirm that it is one."""
 _COUNTS_OF_LAST = re.compile(rb"row_count|found_rows|diagnostics", re.IGNORECASE)
 _WARNINGS_OF_LAST = re.compile(rb"warnings|errors|error_count|warning_count", re.IGNORECASE)
 
@@ -52,7 +63,10 @@ class Forwarding(Lending):
         "_has_input",
         "_in_batch",
         "_locks",
+        "_execution",
         "_names",
+        "_packet",
+        "_put_off",
         "_relayed",
         "_strips",
         "_task",
@@ -81,6 +95,13 @@ class Forwarding(Lending):
         """The splitter holds bytes that were not looked at."""
         self._ends_after: GateError | str | None = None
         """Close when nothing runs: at once, or with this error once no transaction is open."""
+        self._packet = b""
+        """The text command that runs, framed; empty when it cannot be carried out once more."""
+        self._execution = b""
+        """The same for an execution of a prepared statement: its payload."""
+        self._put_off = b""
+        """The command that is carried out once more: turned away by a read-only primary, or a read
+        whose connection broke before anything came."""
         self._forwarded = False
         self._in_batch = False
         """Several statements in one text are carried out, in one task."""
@@ -98,6 +119,22 @@ class Forwarding(Lending):
     def _end_if_free(self) -> None:
         """Close the connection when it is to end and nothing runs."""
         raise NotImplementedError
+
+    async def _carry_out_again(self) -> None:
+        """The command that runs, from its beginning, under the table and the schema in force."""
+        raise NotImplementedError
+
+    def _runs_a_pure_read(self) -> bool:
+        """Whether the command that runs may be sent twice."""
+        raise NotImplementedError
+
+    def _runs_commit(self) -> bool:
+        """Whether the command that runs is COMMIT."""
+        raise NotImplementedError
+
+    def _is_known(self) -> bool:
+        """Whether the command that runs could be carried out from its beginning."""
+        return bool(self._packet or self._execution) and len(self._packet) < MAX_PAYLOAD
 
     # where a statement goes
 
@@ -163,6 +200,7 @@ class Forwarding(Lending):
     ) -> None:
         index = plan.shard if isinstance(plan, plans.OneShard) else self._choose(plan)
         shard = self.table.shards[index].name
+        self._reads = not plan.flags & WRITES
         if plan.flags & Flag.LAST:
             connection = await self._connection_of_last(shard, sql)
         else:
@@ -179,6 +217,7 @@ class Forwarding(Lending):
             self._borrowed.discard(connection)
             if not connection.alive:
                 raise BackendLost(f"the connection to shard {connection.shard} broke; repeat")
+            connection.may_begin()
             self._send(connection, packet, expect)
             return
         await self._passed_on(connection, packet, expect)
@@ -187,6 +226,9 @@ class Forwarding(Lending):
         self._part_with(connection)
 
     async def _connection(self, shard: str, flags: Flag) -> BackendConnection:
+        topology = self._services.topology
+        if topology.doubt and flags & WRITES:
+            await topology.confirmed(self._home, shard)
         if flags & Flag.VARIABLES:
             self._must_be_at(USER_VARIABLE, shard)
         if self.in_transaction and flags & Flag.OUTSIDE and self.bound_shard not in (None, shard):
@@ -281,6 +323,7 @@ class Forwarding(Lending):
         """Send a command and pass its answer on; None when that was an error."""
         if not connection.alive:
             raise BackendLost(f"the connection to shard {connection.shard} broke; repeat")
+        connection.may_begin()
         relayed: asyncio.Future[Ok | None] = asyncio.get_running_loop().create_future()
         self._relayed = relayed
         part = AnswerPart(self, self._sequence, self._more_follows) if self._in_batch else None
@@ -303,8 +346,10 @@ class Forwarding(Lending):
 
     def answer_end(self, connection: BackendConnection, data: bytes) -> None:
         self._active = None
-        self._transport.write(data)  # type: ignore[union-attr]
         scanner = connection.scanner
+        if scanner.error is not None and self._is_turned_away(connection, scanner.error):
+            return
+        self._transport.write(data)  # type: ignore[union-attr]
         if scanner.last:
             self._note_ok(connection)
         if (
@@ -324,6 +369,49 @@ class Forwarding(Lending):
         if self._ends_after is not None:
             self._end_if_free()
 
+    def _is_turned_away(self, connection: BackendConnection, error: MysqlError) -> bool:
+        """Whether the primary turned out to be read-only, so that the error is not for the client.
+
+        Outside a transaction nothing was done: the statement waits for a primary. Inside one it is
+        over, as after a deadlock.
+        """
+        if not says_read_only(error) or self._forwarded:
+            return False
+        kept = connection in self._pins.values()
+        if connection.in_transaction:
+            why = f"{connection.target.title} takes no writes any more"
+            connection.end(why)
+            self._transaction.broke(connection, why)
+            lost = TransactionLost(f"the transaction is rolled back: {why}; ROLLBACK and repeat")
+            self._answer_with(lost)
+            return True
+        if kept or connection is self._transaction.bound:
+            return False
+        self._services.topology.refused(self._home, connection.shard, error.text)
+        if self._relayed is not None:
+            self._answer_with(
+                TakesNoWrites(f"shard {connection.shard} takes no writes: {error.text}")
+            )
+            return True
+        command = self._packet or self._execution
+        if not self._is_known() or command is self._put_off:
+            return False
+        self._put_off = command
+        self._services.topology.give_back(connection)
+        self._start(self._carry_out_again())
+        return True
+
+    def _answer_with(self, problem: GateError) -> None:
+        """In place of the answer of a backend, of which nothing has been passed on."""
+        if self._relayed is not None:
+            relayed, self._relayed = self._relayed, None
+            if not relayed.done():
+                relayed.set_exception(problem)
+        elif not self._closed:
+            self._sequence = 1
+            self.send_error(problem)
+            self._next_commands()
+
     def _end_carefully(self, connection: BackendConnection) -> None:
         """The end of an answer, when more is open than the answer."""
         scanner = connection.scanner
@@ -341,7 +429,7 @@ class Forwarding(Lending):
     def _part_with(self, connection: BackendConnection) -> None:
         """A statement has ended; the connection is kept for the next one or given back."""
         scanner = connection.scanner
-        if connection is self._transaction.bound or connection.in_transaction or self._pins:
+        if self._transaction.holds(connection) or connection.in_transaction or self._pins:
             self._transaction.settle(connection)
         elif scanner.warnings or scanner.error is not None:
             self._kept = connection
@@ -367,21 +455,30 @@ class Forwarding(Lending):
 
     def answer_lost(self, connection: BackendConnection, problem: GateError) -> None:
         self._active = None
+        alone = not (connection.in_transaction or self._transaction.bound or self._pins)
         self._transaction.broke(connection, problem.text)
-        if self._relayed is not None:
-            relayed, self._relayed = self._relayed, None
-            if not relayed.done():
-                relayed.set_exception(problem)
-            return
-        if self._closed:
-            return
-        if self._forwarded:
-            # the client has part of an answer, and nothing that could be sent now would fit it
-            self._close()
-            return
-        self._sequence = 1
-        self.send_error(problem)
-        self._next_commands()
+        if connection.in_transaction and self._relayed is None and self._runs_commit():
+            self._transaction.forget()
+            problem = CommitUnknown(
+                f"nobody knows whether the transaction on shard {connection.shard} was committed: "
+                f"{problem.text}; look at the data before you repeat it"
+            )
+        elif connection.in_transaction and connection.why_ended:
+            problem = TransactionLost(
+                f"the transaction is rolled back: {connection.why_ended}; ROLLBACK and repeat"
+            )
+        if self._relayed is None and not self._closed:
+            if self._forwarded:
+                # the client has part of an answer, and nothing that could be sent would fit it
+                self._close()
+                return
+            command = self._packet or self._execution
+            if alone and command is not self._put_off and self._runs_a_pure_read():
+                self._put_off = command
+                self._start(self._carry_out_again())
+                self._wants_fresh = True
+                return
+        self._answer_with(problem)
 
     # work that needs a task
 
@@ -392,7 +489,7 @@ class Forwarding(Lending):
 
     async def _run(self, work: Coroutine[None, None, None]) -> None:
         try:
-            await work
+            await self._planned_anew(work)
             if not self._answered and self._active is None:
                 raise InternalError("the statement got no answer")
         except asyncio.CancelledError:
@@ -407,6 +504,7 @@ class Forwarding(Lending):
         finally:
             self._task = None
             self.binary = self._in_batch = self._more_follows = False
+            self._reads = self._wants_fresh = False
             self._titles = ()
             self._drop_borrowed()
         if self._active is None and not self._closed:
@@ -414,6 +512,20 @@ class Forwarding(Lending):
             asyncio.get_running_loop().call_soon(self._next_commands)
             if self._ends_after is not None:
                 self._end_if_free()
+
+    async def _planned_anew(self, work: Coroutine[None, None, None]) -> None:
+        """Carry out the command; when nothing of it was done, again under what is in force now."""
+        for _ in range(PLANS - 1):
+            try:
+                await work
+            except PlanAnew:
+                began = self._answered or self._forwarded or self._in_batch
+                if began or not self._is_known():
+                    raise
+                work = self._carry_out_again()
+            else:
+                return
+        await work
 
     def _fail(self, problem: GateError) -> None:
         if self._closed:

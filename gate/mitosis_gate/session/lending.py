@@ -9,8 +9,8 @@ Which connection a session holds:
   statement or about a second.
 """
 
-import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 
 from mitosis_gate import metrics
 from mitosis_gate.backends import variables
@@ -19,14 +19,15 @@ from mitosis_gate.backends.connection import BackendConnection
 from mitosis_gate.backends.topology import Lanes
 from mitosis_gate.backends.variables import Variables
 from mitosis_gate.errors import BackendLost, MysqlError, SeveralShards, ShardUnavailable
+from mitosis_gate.executor.commit import Commits
 from mitosis_gate.planner.build import Planner
 from mitosis_gate.planner.plan import DEFAULT_VARIANT, Variant
 from mitosis_gate.session.answers import Answers
 from mitosis_gate.session.services import Services
-from mitosis_gate.transaction import Holder, Transaction
+from mitosis_gate.transaction import Backends, Holder, Transaction
 from mitosis_gate.wire import charsets, packets
 from mitosis_gate.wire import constants as c
-from mitosis_routing.table import RoutingTable
+from mitosis_routing.table import RoutingTable, TransactionMode
 
 _UTF8 = frozenset({b"utf8mb4", b"utf8mb3", b"utf8", b"ascii"})
 
@@ -45,10 +46,12 @@ class Lending(Answers):
         "_outside",
         "_pins",
         "_planner",
+        "_reads",
         "_transaction",
         "_variables",
         "_variant",
         "_variant_bits",
+        "_wants_fresh",
         "connection_id",
         "current",
         "last_insert_id",
@@ -65,14 +68,14 @@ class Lending(Answers):
         super().__init__(services, login.capabilities)
         self.connection_id = connection_id
         self.user = login.user
-        self._accounts = {a.keyspace: a for a in accounts}
-        self._home = login.database or accounts[0].keyspace
+        self._accounts: dict[str, Account] = {}
+        self._home = ""
         """Whose planner and connections serve it, also before it has chosen a database."""
-        self.current = login.database
+        self.current = ""
         """What COM_INIT_DB or USE chose; empty: nothing yet."""
         self._variant_bits = login.capabilities & c.SHAPING
         self._variant = DEFAULT_VARIANT
-        self._login_variables = _variables_of_login(login.charset)
+        self._login_variables = variables_of_login(login.charset)
         self._variables = variables.NONE
         self._set_variables(self._login_variables)
         self._lanes: Lanes | None = None
@@ -81,10 +84,22 @@ class Lending(Answers):
         self._outside: set[BackendConnection] = set()
         self._last: BackendConnection | None = None
         self._kept: BackendConnection | None = None
+        self._reads = False
+        """The statement that runs only reads: it need not wait for whom writes must wait for."""
+        self._wants_fresh = False
+        """Connections that lay idle are not to be trusted now."""
         self._pins: dict[str, BackendConnection] = {}
         """What is kept on connections, by reason."""
         self._transaction = Transaction(self._as_holder())
         self.last_insert_id = 0
+        self._enter(login.database, accounts)
+
+    def _enter(self, database: str, accounts: Sequence[Account]) -> None:
+        """Serve the user of these accounts from here on."""
+        self._accounts = {a.keyspace: a for a in accounts}
+        self._home = database or accounts[0].keyspace
+        self.current = database
+        self._lanes = self._planner = self._last = None
 
     def _as_holder(self) -> Holder:
         return self  # type: ignore[return-value]  # whole only as a Session
@@ -147,28 +162,27 @@ class Lending(Answers):
         await self._tune(connection, self._variables.without("autocommit"))
         return connection
 
-    @contextlib.asynccontextmanager
-    async def reading(
-        self, shards: Sequence[str]
-    ) -> AsyncIterator[list[tuple[str, BackendConnection]]]:
-        if self._transaction.is_open and self._transaction.shard is not None:
-            raise SeveralShards(
-                f"the transaction runs on shard {self._transaction.shard} and this reads from "
-                f"{', '.join(shards)}: read from several shards outside a transaction, "
-                "or add the sharding key to WHERE"
-            )
-        backends: list[tuple[str, BackendConnection]] = []
-        try:
-            for shard in shards:
-                backends.append((shard, await self.backend(shard, outside=True)))
-            yield backends
-        finally:
-            for _, backend in backends:
-                self.give_back(backend)
+    def reading(self, shards: Sequence[str]) -> AbstractAsyncContextManager[Backends]:
+        return self._transaction.reading(shards)
+
+    def writing(self, shards: Sequence[str]) -> AbstractAsyncContextManager[Backends]:
+        return self._transaction.writing(shards)
+
+    @property
+    def commits(self) -> Commits:
+        return self._services.commits
+
+    @property
+    def transaction_mode(self) -> TransactionMode:
+        user = self.account.user
+        modes = (u.transaction_mode for u in self.table.users if u.name == user)
+        return next(modes, TransactionMode.ATOMIC)
 
     async def borrow(self, shard: str) -> BackendConnection:
         for kept in self._pins.values():
             if kept.shard == shard:
+                if kept.draining and not kept.in_transaction:
+                    await self._services.topology.settled(self._home, kept)
                 if kept.alive and not kept.obsolete:
                     return kept
                 kept.close("obsolete")
@@ -182,7 +196,12 @@ class Lending(Answers):
     async def _borrow(self, shard: str) -> BackendConnection:
         account = self.account
         connection = await self._services.topology.borrow(
-            account.keyspace, shard, account, self._variant_bits
+            account.keyspace,
+            shard,
+            account,
+            self._variant_bits,
+            writes=not self._reads,
+            fresh=self._wants_fresh,
         )
         connection.last_user = self.connection_id
         self._borrowed.add(connection)
@@ -190,6 +209,9 @@ class Lending(Answers):
 
     async def tune(self, connection: BackendConnection) -> None:
         await self._tune(connection, self._variables)
+
+    async def tune_to(self, connection: BackendConnection, wanted: Variables) -> None:
+        await self._tune(connection, wanted)
 
     async def _tune(self, connection: BackendConnection, wanted: Variables) -> None:
         difference = wanted.difference(connection.applied)
@@ -243,7 +265,7 @@ class Lending(Answers):
             self._services.topology.give_back(connection)
             return
         self._last = connection
-        if connection is self._transaction.bound or connection.in_transaction:
+        if self._transaction.holds(connection) or connection.in_transaction:
             self._transaction.settle(connection)
         else:
             self._services.topology.give_back(connection)
@@ -271,7 +293,7 @@ class Lending(Answers):
 
     def _add_pin(self, reason: str, connection: BackendConnection) -> None:
         if reason not in self._pins:
-            metrics.PINNED.labels(reason=reason).inc()
+            metrics.PINNED.labels(reason=pin_label(reason)).inc()
         self._pins[reason] = connection
 
     def unpin(self, reason: str) -> None:
@@ -283,7 +305,7 @@ class Lending(Answers):
         """Forget a pin; the connection stays where it is until it is settled."""
         connection = self._pins.pop(reason, None)
         if connection is not None:
-            metrics.PINNED.labels(reason=reason).dec()
+            metrics.PINNED.labels(reason=pin_label(reason)).dec()
         return connection
 
     def lose_pins(self, connection: BackendConnection) -> None:
@@ -308,10 +330,12 @@ class Lending(Answers):
 
     def _release_everything(self, spared: BackendConnection | None = None) -> None:
         """Drop all that is held, `spared` apart."""
-        for held in {self._transaction.bound, self._kept, *self._pins.values()}:
+        transaction = self._transaction
+        for held in {transaction.bound, *transaction.joined(), self._kept, *self._pins.values()}:
             if held is not None and held is not spared:
                 self._drop(held)
-        self._transaction.bound = self._kept = None
+        transaction.bound = self._kept = None
+        transaction.forget()
         for reason in tuple(self._pins):
             self._take_pin(reason)
 
@@ -344,7 +368,12 @@ class Lending(Answers):
         return status | c.STATUS_MORE_RESULTS if self._more_follows else status
 
 
-def _variables_of_login(charset: int) -> Variables:
+def pin_label(reason: str) -> str:
+    """What several pins of one kind are called together: they differ in a number behind `#`."""
+    return reason.partition("#")[0]
+
+
+def variables_of_login(charset: int) -> Variables:
     """A client names its character set in the login packet; the backends start with theirs."""
     known = charsets.by_id(charset) or charsets.UTF8MB4
     if known == charsets.UTF8MB4:

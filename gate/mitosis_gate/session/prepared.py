@@ -1,25 +1,29 @@
 """Prepared statements of a session: prepared where they are needed, passed on in binary."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from mitosis_gate.backends.account import Account
+from mitosis_gate.backends.connection import BackendConnection
 from mitosis_gate.errors import (
+    BackendLost,
     GateError,
     MysqlError,
     PacketTooLarge,
     TooManyStatements,
     UnknownStatement,
+    WrongArguments,
 )
 from mitosis_gate.planner import plan as plans
 from mitosis_gate.planner.build import Planner
 from mitosis_gate.planner.lexer import shape_of
 from mitosis_gate.planner.pinning import pinning_of
 from mitosis_gate.planner.plan import Flag, Plan
-from mitosis_gate.session.forwarding import FIRST, Forwarding
+from mitosis_gate.session.forwarding import FIRST, WRITES, Forwarding
 from mitosis_gate.session.services import Services
 from mitosis_gate.wire import constants as c
 from mitosis_gate.wire import packets, statements
-from mitosis_gate.wire.codec import Splitter, frame
+from mitosis_gate.wire.codec import Splitter, frame, read_int
 from mitosis_gate.wire.scanner import Expect
 
 NO_FLAGS = Flag.NONE
@@ -27,6 +31,17 @@ NEEDS_TASK = Flag.COMMITS | Flag.PINS | Flag.LAST | Flag.VARIABLES | Flag.CLOCK
 NEEDS_EXECUTOR = Flag.COMMITS | Flag.CLOCK
 ALSO_AS_TEXT = NEEDS_EXECUTOR | Flag.PINS
 """What is known only when the values are."""
+CURSOR = "cursor"
+
+
+@dataclass(frozen=True)
+class Cursor:
+    """Rows of an execution that wait on a server to be fetched."""
+
+    connection: BackendConnection
+    key: object
+    """Of the server's statement, which nobody else uses meanwhile."""
+    pin: str
 
 
 class Statement:
@@ -34,7 +49,7 @@ class Statement:
 
     __slots__ = (
         "_pieces",
-        "key",
+        "cursor",
         "long_data",
         "number",
         "planned",
@@ -56,6 +71,7 @@ class Statement:
         """What went wrong with long data, which has no answer of its own."""
         self.titles: tuple[str, ...] = ()
         """Names of its columns, if one of them shows a `?`."""
+        self.cursor: Cursor | None = None
         self._pieces: tuple[bytes, ...] | None = None
 
     def text(self, literals: Sequence[bytes], is_unsigned: Sequence[bool] = ()) -> bytes:
@@ -156,7 +172,9 @@ class Prepared(Forwarding):
         if planned.parameters:
             probe = b"1".join(pieces_of(sql))
             if not isinstance(planner.route(probe, self._variant), plans.Refuse):
-                return plans.AnyShard((0,), Flag.OUTSIDE)
+                anywhere = planner.prepare(b"DO 0", self._variant).describe
+                if isinstance(anywhere, plans.AnyShard):
+                    return anywhere
         raise MysqlError(refusal.code, refusal.sqlstate, refusal.message)
 
     def _statement(self, payload: bytes) -> Statement:
@@ -171,6 +189,7 @@ class Prepared(Forwarding):
         if statement.problem is not None:
             problem, statement.problem = statement.problem, None
             raise problem
+        self._execution = b"" if statement.long_data else payload
         lanes = self._lanes
         planner = self._services.planners.planner(self._home)
         if lanes is None or not lanes.current or planner is None or planner is not self._planner:
@@ -180,7 +199,7 @@ class Prepared(Forwarding):
         if type(plan) is plans.OneShard and not (
             plan.flags is not NO_FLAGS and plan.flags & NEEDS_TASK
         ):
-            at_once = not statement.long_data
+            at_once = not statement.long_data and not sent.wants_cursor and not statement.cursor
             if at_once and self._execute_at_once(statement, sent, plan.shard):
                 return
         self._start(self._execute_planned(statement, sent, plan))
@@ -216,6 +235,7 @@ class Prepared(Forwarding):
         if not self._forward(index, packet, FIRST):
             return False
         here.types = sent.types
+        here.was_used = True
         return True
 
     async def _execute_later(self, statement: Statement, payload: bytes) -> None:
@@ -226,6 +246,7 @@ class Prepared(Forwarding):
     async def _execute_planned(
         self, statement: Statement, sent: statements.Execution, plan: Plan
     ) -> None:
+        self._close_cursor(statement)
         text = statement.sql
         if not isinstance(plan, plans.OneShard | plans.AnyShard) or plan.flags & ALSO_AS_TEXT:
             planned = statement.planned
@@ -240,12 +261,15 @@ class Prepared(Forwarding):
                 return
         index = plan.shard if isinstance(plan, plans.OneShard) else self._choose(plan)
         shard = self.table.shards[index].name
+        self._reads = not plan.flags & WRITES
         if plan.flags & Flag.LAST:
             connection = await self._connection_of_last(shard, statement.sql)
         else:
             self._release_kept()
             connection = await self._connection(shard, plan.flags)
-        key = (statement.sql, connection.applied)
+        key: object = (statement.sql, connection.applied)
+        if sent.wants_cursor:
+            key = statement
         here = connection.statements.get(key)
         if here is None:
             here, _ = await connection.prepare(key, statement.sql)
@@ -253,11 +277,52 @@ class Prepared(Forwarding):
             connection.send(frame(statements.pack_long_data(here.number, parameter, data), 0))
         statement.long_data.clear()
         here.types = sent.types
-        packet = frame(sent.pack(here.number, with_types=True), 0)
-        if plan.flags & Flag.PINS:
+        packet = frame(sent.pack(here.number, True, with_cursor=sent.wants_cursor), 0)
+        if sent.wants_cursor:
+            statement.cursor = Cursor(connection, key, f"{CURSOR}#{statement.number}")
+            await self._open_cursor(statement, statement.cursor, packet)
+        elif plan.flags & Flag.PINS:
             await self._pinning(connection, packet, Expect.FIRST, pinning_of(text))
         else:
             await self._hand_over(connection, packet, Expect.FIRST)
+
+    # cursors
+
+    async def _open_cursor(self, statement: Statement, cursor: Cursor, packet: bytes) -> None:
+        """The connection is kept until the last row is fetched or the statement closed."""
+        connection = cursor.connection
+        self.pin(cursor.pin, connection)
+        connection.statements[cursor.key].is_held = True
+        await self._passed_on(connection, packet, Expect.FIRST)
+        if self._failed or not connection.scanner.status & c.STATUS_CURSOR_EXISTS:
+            self._close_cursor(statement)
+        self._part_with(connection)
+
+    def _fetch(self, payload: bytes) -> None:
+        statement = self._statement(payload)
+        rows, _ = read_int(payload, 5, 4)
+        if statement.cursor is None:
+            raise MysqlError(
+                1421, "HY000", f"The statement ({statement.number}) has no open cursor."
+            )
+        self._start(self._fetch_later(statement, statement.cursor, rows))
+
+    async def _fetch_later(self, statement: Statement, cursor: Cursor, rows: int) -> None:
+        connection = cursor.connection
+        here = connection.statements.get(cursor.key)
+        if here is None or not connection.alive:
+            self._close_cursor(statement)
+            raise BackendLost(f"the cursor is lost with its connection to {connection.shard}")
+        packet = frame(statements.pack_fetch(here.number, rows), 0)
+        await self._passed_on(connection, packet, Expect.ROWS)
+        if connection.scanner.status & c.STATUS_LAST_ROW_SENT:
+            self._close_cursor(statement)
+
+    def _close_cursor(self, statement: Statement) -> None:
+        cursor, statement.cursor = statement.cursor, None
+        if cursor is not None:
+            cursor.connection.forget_statement(cursor.key)
+            self.unpin(cursor.pin)
 
     def _as_text(self, statement: Statement, sent: statements.Execution) -> bytes:
         """The execution as a statement of COM_QUERY, to be planned like any other."""
@@ -272,6 +337,9 @@ class Prepared(Forwarding):
         statement = self._statements.get(number)
         if statement is None:
             return
+        if parameter >= statement.planned.parameters:
+            statement.problem = WrongArguments("Incorrect arguments to mysqld_stmt_send_long_data")
+            return
         held = statement.long_data.get(parameter, b"") + data
         if sum(map(len, statement.long_data.values())) + len(data) > self._splitter.limit:
             statement.problem = PacketTooLarge("the long data of a statement is too large")
@@ -280,12 +348,15 @@ class Prepared(Forwarding):
             statement.long_data[parameter] = held
 
     def _close_statement(self, payload: bytes) -> None:
-        self._statements.pop(int.from_bytes(payload[1:5], "little"), None)
+        statement = self._statements.pop(int.from_bytes(payload[1:5], "little"), None)
+        if statement is not None:
+            self._close_cursor(statement)
 
     def _reset_statement(self, payload: bytes) -> None:
         statement = self._statement(payload)
         statement.long_data.clear()
         statement.problem = None
+        self._close_cursor(statement)
         self.send_ok()
 
 

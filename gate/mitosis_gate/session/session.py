@@ -26,10 +26,13 @@ from mitosis_gate.errors import (
     UnknownDatabase,
 )
 from mitosis_gate.planner import plan as plans
-from mitosis_gate.planner.plan import Plan
-from mitosis_gate.session.forwarding import FIRST
+from mitosis_gate.planner.plan import Flag, Plan
+from mitosis_gate.planner.purity import is_pure
+from mitosis_gate.session.forwarding import FIRST, WRITES
+from mitosis_gate.session.lending import variables_of_login
 from mitosis_gate.session.prepared import NEEDS_EXECUTOR, NEEDS_TASK, NO_FLAGS, Prepared
 from mitosis_gate.session.services import Services, Sessions
+from mitosis_gate.session.user_change import FIRST_ANSWER, UserChange
 from mitosis_gate.transaction import AtOnce
 from mitosis_gate.wire import charsets, packets, statements
 from mitosis_gate.wire import constants as c
@@ -40,13 +43,14 @@ log = logging.getLogger(__name__)
 
 READ_AHEAD_BYTES = 64 << 10
 """What a client may send while its statement runs, before it is no longer read."""
+_NOT_TWICE = WRITES | Flag.LAST | Flag.PINS | Flag.CLOCK
 _NAMES_TABLES = (plans.OneShard, plans.Scatter, plans.EveryShard, plans.Ddl, plans.UnknownTable)
 
 
 class Session(Prepared):
     """Put in place of the login protocol once the client is known."""
 
-    __slots__ = ("_is_reading", "_sessions", "attributes", "seen_at")
+    __slots__ = ("_is_reading", "_sessions", "_user_change", "attributes", "seen_at")
 
     def __init__(
         self,
@@ -62,6 +66,7 @@ class Session(Prepared):
         self._sessions = sessions
         self.attributes = login.attributes
         self._is_reading = True
+        self._user_change: UserChange | None = None
         self.seen_at = time.monotonic()
 
     # what the transport calls
@@ -144,12 +149,15 @@ class Session(Prepared):
                 return
             if payload is None:
                 break
+            if self._user_change is not None:
+                self._go_on_with_login(payload)
+                continue
             self._splitter.begin_command()
             if not payload:
                 self._violation(MalformedPacket("an empty packet is no command"))
                 return
             self._command(payload)
-        self._has_input = self._splitter.buffered > 0
+        self._has_input = self._splitter.buffered > 0 or self._user_change is not None
         if not self._is_reading and self._active is None and self._task is None:
             self._is_reading = True
             if self._transport is not None and not self._closed:
@@ -163,6 +171,7 @@ class Session(Prepared):
                 sql = statements.query_text(payload) if self._names else payload[1:]
                 self._query(sql, frame(payload, 0))
                 return
+            self._packet = self._execution = b""
             handler = _HANDLERS.get(kind)
             if handler is None:
                 raise UnknownCommand(f"the gate does not serve command {kind} of the protocol")
@@ -214,16 +223,62 @@ class Session(Prepared):
         self._start(self._any_forward(frame(payload, 0), Expect.FIELDS))
 
     def _reset(self, payload: bytes) -> None:
+        self._begin_anew()
+        self.send_ok()
+
+    def _begin_anew(self) -> None:
+        """As after the login."""
         self._release_everything()
         self._statements.clear()
         self._transaction.forget()
         self.last_insert_id = 0
+        self._set_variables(self._login_variables)
+
+    def _change_user(self, payload: bytes) -> None:
+        """What the session had is gone from here on, whether the new user is accepted or not."""
+        login = packets.change_user(payload, self.capabilities)
+        self._begin_anew()
+        assert self._transport is not None
+        is_encrypted = self._transport.get_extra_info("ssl_object") is not None
+        self._user_change = UserChange(
+            self._services, self._sessions, login, self.peer, is_encrypted
+        )
+        self._has_input = True
+        self._write(self._user_change.question())
+        self._splitter.sequence = FIRST_ANSWER
+
+    def _go_on_with_login(self, payload: bytes) -> None:
+        change = self._user_change
+        assert change is not None
+        self._sequence = self._splitter.sequence
+        try:
+            reply = change.answer(payload)
+            if reply:
+                self._write(reply)
+                self._splitter.sequence = self._sequence & 0xFF
+            if change.is_accepted:
+                self._become(change.login, change.accounts())
+        except GateError as exc:
+            log.info("closing %s@%s: change of user: %s", self.user, self.peer, exc.text)
+            self.send_error(exc)
+            self._close()
+
+    def _become(self, login: packets.Login, accounts: Sequence[Account]) -> None:
+        """The new user is known."""
+        self._user_change = None
+        self._splitter.begin_command()
+        self.user = login.user
+        self.attributes = login.attributes
+        self._enter(login.database, accounts)
+        if login.charset:
+            self._login_variables = variables_of_login(login.charset)
         self._set_variables(self._login_variables)
         self.send_ok()
 
     # statements as text
 
     def _query(self, sql: bytes, packet: bytes) -> None:
+        self._packet = packet
         lanes = self._lanes
         planner = self._services.planners.planner(self._home)
         if lanes is None or not lanes.current or planner is None or planner is not self._planner:
@@ -245,6 +300,33 @@ class Session(Prepared):
         """As `_query`, but the planner must be waited for."""
         planner = await self._refresh()
         await self._carry_out_later(self._checked(planner.route(sql, self._variant)), sql, packet)
+
+    async def _carry_out_again(self) -> None:
+        if self._packet:
+            await self._query_later(self._text_of(self._packet), self._packet)
+        else:
+            await self._execute_later(self._statement(self._execution), self._execution)
+
+    def _text_of(self, packet: bytes) -> bytes:
+        """The statement of a framed COM_QUERY of one packet."""
+        return statements.query_text(packet[4:]) if self._names else packet[5:]
+
+    def _runs_a_pure_read(self) -> bool:
+        if self._in_batch or self._planner is None or not self._is_known():
+            return False
+        if self._packet:
+            plan = self._planner.route(sql := self._text_of(self._packet), self._variant)
+            flags = plan.flags if isinstance(plan, plans.OneShard | plans.AnyShard) else WRITES
+            return not flags & _NOT_TWICE and is_pure(sql)
+        return bool(self._execution) and is_pure(self._statement(self._execution).sql)
+
+    def _runs_commit(self) -> bool:
+        if not self._packet or not self._is_known() or self._planner is None:
+            return False
+        plan = self._planner.route(self._text_of(self._packet), self._variant)
+        return (
+            isinstance(plan, plans.TransactionControl) and plan.verb is plans.TransactionVerb.COMMIT
+        )
 
     def _checked(self, plan: Plan) -> Plan:
         """A user of several keyspaces must choose one before it can name tables."""
@@ -356,8 +438,10 @@ class Session(Prepared):
 
     def tick(self, now: float) -> None:
         """Every second or so: end what has waited for too long."""
-        if self._kept is not None and self._active is None and self._task is None:
-            self._release_kept()
+        if self._active is None and self._task is None:
+            self._packet = self._execution = b""
+            if self._kept is not None:
+                self._release_kept()
         settings = self._services.settings
         if self.write_blocked_at and now - self.write_blocked_at > settings.slow_client_seconds:
             log.info("closing %s@%s: it leaves its result unread", self.user, self.peer)
@@ -403,8 +487,9 @@ class Session(Prepared):
 def _second_statement(batch: plans.Batch, sql: bytes) -> MysqlError:
     """What MySQL says of a text with several statements that nobody asked for."""
     at = sql.index(batch.statements[1], sql.index(batch.statements[0]) + len(batch.statements[0]))
+    at += len(batch.statements[1]) - len(batch.statements[1].lstrip())
     line = sql.count(b"\n", 0, at) + 1
-    near = sql[at:].lstrip()[:80].decode(errors="replace")
+    near = sql[at:][:80].decode(errors="replace")
     return MysqlError(
         1064,
         "42000",
@@ -422,9 +507,11 @@ _HANDLERS: Mapping[int, Callable[[Session, bytes], None]] = {
     c.COM_PROCESS_KILL: Session._process_kill,
     c.COM_SET_OPTION: Session._set_option,
     c.COM_RESET_CONNECTION: Session._reset,
+    c.COM_CHANGE_USER: Session._change_user,
     c.COM_STMT_PREPARE: Session._prepare,
     c.COM_STMT_EXECUTE: Session._execute,
     c.COM_STMT_SEND_LONG_DATA: Session._long_data,
     c.COM_STMT_CLOSE: Session._close_statement,
     c.COM_STMT_RESET: Session._reset_statement,
+    c.COM_STMT_FETCH: Session._fetch,
 }
