@@ -6,6 +6,7 @@ import pymysql
 import pytest
 from gates import GateProcess, Shards
 from pymysql.constants import CLIENT
+from waiting import wait_until
 
 from mitosis_gate.wire import constants as c
 from mitosis_gate.wire import packets
@@ -117,10 +118,89 @@ def test_two_statements_with_the_same_text_and_other_types_do_not_disturb_each_o
         assert struct.unpack_from("<q", row, 2) == (3,)
 
 
-def test_a_cursor_is_not_opened_and_the_rows_come_at_once(raw):
-    statement = raw.prepare(b"SELECT name FROM users WHERE user_id = ?").statement_id
+def pinned(gate, reason):
+    """How many sessions the gate keeps a connection for, for this reason."""
+    line = next(
+        (n for n in gate.metrics().splitlines() if f'pinned_sessions{{reason="{reason}"}}' in n),
+        "0",
+    )
+    return float(line.split()[-1])
+
+
+def open_cursor(client, sql, *values):
+    """Return the statement and the status flags at the end of the columns."""
+    statement = client.prepare(sql)
+    client.send(
+        c.COM_STMT_EXECUTE, execute(statement.statement_id, *values, flags=c.CURSOR_READ_ONLY)
+    )
+    for _ in range(client.packet()[0]):
+        client.packet()
+    return statement.statement_id, packets.read_eof(client.packet()).status
+
+
+def fetch(client, statement, count):
+    """Rows, and the status flags behind them; or the error."""
+    client.send(c.COM_STMT_FETCH, struct.pack("<II", statement, count))
+    rows = []
+    while (payload := client.packet())[0] not in (c.EOF, c.ERR):
+        rows.append(payload)
+    if payload[0] == c.ERR:
+        return rows, packets.error(payload)
+    return rows, packets.read_eof(payload).status
+
+
+MANY = b"SELECT ? + 0 UNION ALL SELECT 2 UNION ALL SELECT 3 UNION ALL SELECT 4 UNION ALL SELECT 5"
+
+
+def test_a_cursor_gives_rows_as_they_are_fetched(gate, raw):
+    statement, status = open_cursor(raw, MANY, 1)
+    assert status & c.STATUS_CURSOR_EXISTS
+    assert pinned(gate, "cursor") == 1
+    rows, status = fetch(raw, statement, 2)
+    assert len(rows) == 2 and not status & c.STATUS_LAST_ROW_SENT
+    assert raw.query("SELECT name FROM users WHERE user_id = 3") == (("n3",),)
+    rows, status = fetch(raw, statement, 2)
+    assert len(rows) == 2 and not status & c.STATUS_LAST_ROW_SENT
+    rows, status = fetch(raw, statement, 9)
+    assert len(rows) == 1 and status & c.STATUS_LAST_ROW_SENT
+    assert pinned(gate, "cursor") == 0
+    _, error = fetch(raw, statement, 1)
+    assert error.number == 1421
+
+
+@pytest.mark.parametrize("end", ["reset", "close", "again", "leave"])
+def test_a_cursor_ends_with_its_statement(gate, raw, end):
+    with Raw(gate) as client:
+        statement, _ = open_cursor(client, MANY, 1)
+        other, _ = open_cursor(client, MANY, 1)
+        assert pinned(gate, "cursor") == 2
+        for number in (statement, other):
+            if end == "reset":
+                assert client.ask(c.COM_STMT_RESET, struct.pack("<I", number))[0] == c.OK
+            elif end == "close":
+                client.send(c.COM_STMT_CLOSE, struct.pack("<I", number))
+            elif end == "again":
+                client.send(c.COM_STMT_EXECUTE, execute(number, 7))
+                assert len(client.rows()) == 5
+        if end != "leave":
+            client.query("SELECT 1")
+            assert pinned(gate, "cursor") == 0
+    wait_until(lambda: pinned(gate, "cursor") == 0)
+
+
+def test_two_cursors_of_one_text_do_not_disturb_each_other(raw):
+    first, _ = open_cursor(raw, MANY, 1)
+    second, _ = open_cursor(raw, MANY, 1)
+    assert len(fetch(raw, first, 3)[0]) == 3
+    assert len(fetch(raw, second, 1)[0]) == 1
+    assert len(fetch(raw, first, 9)[0]) == 2
+    assert len(fetch(raw, second, 9)[0]) == 4
+
+
+def test_a_cursor_over_several_shards_gives_all_rows_at_once(raw):
+    statement = raw.prepare(b"SELECT user_id FROM users WHERE user_id >= ?").statement_id
     raw.send(c.COM_STMT_EXECUTE, execute(statement, 2, flags=c.CURSOR_READ_ONLY))
-    assert raw.rows() == [b"\x00\x00\x02n2"]
+    assert len(raw.rows()) == 4
 
 
 def test_long_data_reaches_the_shard_in_pieces(raw):

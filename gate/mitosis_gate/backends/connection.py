@@ -106,11 +106,14 @@ class Result:
 class PreparedHere:
     """A statement on one connection: its number there, and the types it was last told."""
 
-    __slots__ = ("number", "types")
+    __slots__ = ("is_held", "number", "types", "was_used")
 
     def __init__(self, number: int) -> None:
         self.number = number
         self.types = b""
+        self.was_used = False
+        self.is_held = False
+        """A cursor is open on it."""
 
 
 class Sink(Protocol):
@@ -155,6 +158,7 @@ class BackendConnection(asyncio.Protocol):
         "draining",
         "idle_since",
         "in_transaction",
+        "is_branch",
         "is_foreign",
         "is_idle",
         "last_user",
@@ -165,6 +169,7 @@ class BackendConnection(asyncio.Protocol):
         "statements",
         "target",
         "thread_id",
+        "transaction_state",
         "variant",
         "why_ended",
     )
@@ -182,6 +187,10 @@ class BackendConnection(asyncio.Protocol):
         """Why the gate closed it in the middle of something; empty when it did not."""
         self.applied: Variables = variables.NONE
         self.in_transaction = False
+        self.is_branch = False
+        """In an XA transaction, which stays open when the server has rolled it back by itself."""
+        self.transaction_state = b""
+        """The eight characters of session_track_transaction_info, where that is switched on."""
         self.autocommit = True
         self.is_foreign = False
         """Something in its session is not known to the gate: not for anybody else."""
@@ -215,6 +224,11 @@ class BackendConnection(asyncio.Protocol):
     @property
     def epoch(self) -> int:
         return self.target.epoch
+
+    @property
+    def has_written(self) -> bool:
+        """Rows were changed, or locked for that, since the transaction began."""
+        return self.transaction_state[3:5] not in (b"", b"__")
 
     @property
     def busy(self) -> bool:
@@ -331,12 +345,28 @@ class BackendConnection(asyncio.Protocol):
     async def prepare(self, key: object, sql: bytes) -> tuple["PreparedHere", bytes]:
         """Prepare a statement, remember it under `key`, and return also the server's answer."""
         self._must_be_free()
-        while len(self.statements) >= _MOST_STATEMENTS:
-            self._close_statement(self.statements.pop(next(iter(self.statements))).number)
+        if len(self.statements) >= _MOST_STATEMENTS:
+            self._close_unused()
         answer = await self._prepared(sql)
         assert self.scanner.prepared is not None
         here = self.statements[key] = PreparedHere(self.scanner.prepared.statement_id)
         return here, answer
+
+    def forget_statement(self, key: object) -> None:
+        """Close a prepared statement, and with it a cursor that is open on it."""
+        here = self.statements.pop(key, None)
+        if here is not None and self.alive:
+            self._close_statement(here.number)
+
+    def _close_unused(self) -> None:
+        """Make room for one more: the oldest goes that was not run since this was last asked."""
+        for _ in range(2 * len(self.statements)):
+            key, here = next(iter(self.statements.items()))
+            if not here.was_used and not here.is_held:
+                self.forget_statement(key)
+                return
+            here.was_used = False
+            self.statements[key] = self.statements.pop(key)
 
     async def _prepared(self, sql: bytes) -> bytes:
         self._must_be_free()
@@ -483,12 +513,15 @@ class BackendConnection(asyncio.Protocol):
         scanner = self.scanner
         if scanner.error is not None:
             if scanner.error.number in _ROLLED_BACK:
-                self.in_transaction = False
+                self.in_transaction = self.is_branch
             elif not self.autocommit:
                 self.in_transaction = True  # it may have begun one, which only an OK would tell
             return
         self.in_transaction = bool(scanner.status & c.STATUS_IN_TRANS)
         self.autocommit = bool(scanner.status & c.STATUS_AUTOCOMMIT)
+        if scanner.status & c.STATUS_SESSION_STATE_CHANGED:
+            changed = scanner.ok.changes.transaction_state
+            self.transaction_state = changed or self.transaction_state
 
     def _unexpected(self, data: bytes) -> None:
         if not self.alive and self._transport is not None and not self._closing_reason:

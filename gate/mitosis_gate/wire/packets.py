@@ -87,6 +87,8 @@ class Login:
     database: str = ""
     plugin: bytes = b""
     attributes: Mapping[str, str] = field(default_factory=dict)
+    compression_level: int = 0
+    """Of zstd, for clients that ask for it."""
 
     def pack(self) -> bytes:
         parts = [_login_head(self.capabilities, self.max_packet, self.charset)]
@@ -160,6 +162,9 @@ def _login_rest(payload: bytes, capabilities: int, max_packet: int, charset: int
     if capabilities & c.CLIENT_CONNECT_ATTRS and at < len(payload):
         pairs, at = read_lenenc_bytes(payload, at)
         attributes = _attributes(pairs)
+    level = 0
+    if capabilities & c.CLIENT_ZSTD_COMPRESSION_ALGORITHM and at < len(payload):
+        level = payload[at]
     return Login(
         capabilities,
         max_packet,
@@ -169,7 +174,31 @@ def _login_rest(payload: bytes, capabilities: int, max_packet: int, charset: int
         database.decode(),
         plugin,
         attributes,
+        level,
     )
+
+
+def change_user(payload: bytes, capabilities: int) -> Login:
+    """Read a COM_CHANGE_USER; a character set of 0 means that the client did not say."""
+    try:
+        user, at = read_until_nul(payload, 1)
+        size, at = read_int(payload, at, 1)
+        proof, at = payload[at : at + size], at + size
+        database, at = _nul_or_end(payload, at)
+        charset, plugin = 0, b""
+        attributes: dict[str, str] = {}
+        if at + 2 <= len(payload):
+            charset, at = read_int(payload, at, 2)
+        if capabilities & c.CLIENT_PLUGIN_AUTH and at < len(payload):
+            plugin, at = _nul_or_end(payload, at)
+        if capabilities & c.CLIENT_CONNECT_ATTRS and at < len(payload):
+            pairs, at = read_lenenc_bytes(payload, at)
+            attributes = _attributes(pairs)
+        return Login(
+            capabilities, 0, charset, user.decode(), proof, database.decode(), plugin, attributes
+        )
+    except UnicodeDecodeError as exc:
+        raise MalformedPacket("a name in COM_CHANGE_USER is not UTF-8") from exc
 
 
 def _nul_or_end(payload: bytes, at: int) -> tuple[bytes, int]:

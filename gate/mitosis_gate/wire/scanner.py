@@ -119,6 +119,10 @@ class Scanner:
                             self._head = data[:end] if end <= _HEAD_BYTES else b""
                     continue
             elif expect == _COLUMNS_END:
+                if end == size and data[at + 7] & c.STATUS_CURSOR_EXISTS:
+                    expect = _ROWS  # there are none: the client fetches them
+                    if self._is_plain_end(data, at + 5, length):
+                        return data
                 at = end
                 expect = _ROWS
                 if begins and end <= size:

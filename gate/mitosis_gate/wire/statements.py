@@ -62,10 +62,15 @@ class Execution:
     def values(self) -> bytes:
         return self.payload[self._values_at :]
 
-    def pack(self, number: int, with_types: bool) -> bytes:
-        """The payload for a backend that knows the statement as `number`, without a cursor."""
+    @property
+    def wants_cursor(self) -> bool:
+        return bool(self.payload[5] & c.CURSOR_READ_ONLY)
+
+    def pack(self, number: int, with_types: bool, with_cursor: bool = False) -> bytes:
+        """The payload for a backend that knows the statement as `number`."""
         payload = self.payload
-        start = b"\x17" + number.to_bytes(4, "little") + _FLAGS[payload[5] & ~_CURSORS]
+        flags = payload[5] & ~_CURSORS | (c.CURSOR_READ_ONLY if with_cursor else 0)
+        start = b"\x17" + number.to_bytes(4, "little") + _FLAGS[flags]
         if not self.parameters or with_types == self._has_types:
             return start + payload[6:]
         head, values = payload[6 : self._bound_at], payload[self._values_at :]
@@ -285,6 +290,10 @@ def pack_long_data(number: int, parameter: int, data: bytes) -> bytes:
 def pack_execution(number: int) -> bytes:
     """COM_STMT_EXECUTE of a statement without parameters."""
     return b"\x17" + number.to_bytes(4, "little") + b"\0" + (1).to_bytes(4, "little")
+
+
+def pack_fetch(number: int, rows: int) -> bytes:
+    return b"\x1c" + number.to_bytes(4, "little") + rows.to_bytes(4, "little")
 
 
 def query_text(payload: bytes) -> bytes:

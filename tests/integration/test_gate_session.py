@@ -1,0 +1,306 @@
+"""What a session keeps and answers by itself, through a real gate, as MySQL would."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+import mysql.connector
+import pymysql
+import pytest
+from gates import (
+    KEYSPACE,
+    PASSWORD,
+    READER,
+    READER_PASSWORD,
+    USER,
+    GateProcess,
+    Shards,
+)
+from mysql.connector.constants import ClientFlag
+from pymysql.constants import CLIENT
+
+from mitosis_routing.hashing import slot_of
+
+pytestmark = pytest.mark.mysql
+
+NOT_DURABLE = ("--innodb-flush-log-at-trx-commit=0", "--skip-log-bin")
+SCHEMA = (
+    "CREATE TABLE users (user_id BIGINT NOT NULL PRIMARY KEY, name VARCHAR(50) NOT NULL, "
+    "born DATETIME, worth DECIMAL(20,4), photo BLOB)",
+    "CREATE TABLE countries (code CHAR(2) PRIMARY KEY, name VARCHAR(50))",
+)
+USERS = range(1, 21)
+
+
+@pytest.fixture(scope="module")
+def shards() -> Iterator[Shards]:
+    with Shards(2, options=NOT_DURABLE) as running:
+        for statement in SCHEMA:
+            running.run(statement)
+        yield running
+
+
+@pytest.fixture(scope="module")
+def gate(shards: Shards) -> Iterator[GateProcess]:
+    with GateProcess(shards.table(), shards.users()) as running:
+        yield running
+
+
+@pytest.fixture
+def rows(shards: Shards) -> None:
+    """Users 1 to 20, each on its shard, and two countries."""
+    for place, server in enumerate(shards.servers):
+        mine = ", ".join(
+            f"({n}, 'user {n}', '2020-01-{n:02} 10:00:00', {n}.25, 0x00FF{n:02X})"
+            for n in USERS
+            if home(n) == place
+        )
+        with server.connect(database=KEYSPACE, autocommit=True) as direct:
+            ask(direct, "DELETE FROM users")
+            ask(direct, f"INSERT INTO users VALUES {mine}")
+            ask(direct, "REPLACE INTO countries VALUES ('DE', 'Germany'), ('FR', 'France')")
+
+
+@pytest.fixture
+def connection(gate: GateProcess, rows: None) -> Iterator[Any]:
+    with gate.connect() as opened:
+        yield opened
+
+
+@pytest.fixture
+def several(gate: GateProcess, rows: None) -> Iterator[Any]:
+    """Of a client that may send several statements in one text."""
+    with gate.connect(client_flag=CLIENT.MULTI_STATEMENTS) as opened:
+        yield opened
+
+
+@pytest.fixture
+def prepared(gate: GateProcess, rows: None) -> Iterator[Any]:
+    with driver(gate) as opened, opened.cursor(prepared=True) as cursor:
+        yield cursor
+
+
+def driver(gate: GateProcess, **settings: Any) -> Any:
+    return mysql.connector.connect(
+        host="127.0.0.1",
+        port=gate.port,
+        user=USER,
+        password=PASSWORD,
+        database=KEYSPACE,
+        autocommit=True,
+        use_pure=True,
+        **settings,
+    )
+
+
+def home(user_id: int) -> int:
+    return slot_of(str(user_id).encode(), 64) // 32
+
+
+def one_of(shard: int) -> int:
+    return next(n for n in USERS if home(n) == shard)
+
+
+def ask(connection: Any, statement: str, *parameters: Any) -> list[tuple[Any, ...]]:
+    with connection.cursor() as cursor:
+        cursor.execute(statement, parameters or None)
+        return list(cursor.fetchall())
+
+
+def refused(connection: Any, statement: str) -> tuple[int, str]:
+    with pytest.raises(pymysql.MySQLError) as error:
+        ask(connection, statement)
+    code, text = error.value.args
+    return code, text
+
+
+# prepared statements of several shards
+
+
+def test_a_prepared_read_of_all_shards_gives_the_rows_with_their_types(prepared: Any) -> None:
+    prepared.execute(
+        "SELECT user_id, name, born, worth, photo FROM users WHERE user_id <= ?", (len(USERS),)
+    )
+    found = sorted(prepared.fetchall())
+    assert [row[0] for row in found] == list(USERS)
+    _, name, born, worth, photo = found[4]
+    assert (name, born, worth) == ("user 5", datetime(2020, 1, 5, 10), Decimal("5.2500"))
+    assert bytes(photo) == b"\x00\xff\x05"
+
+
+@pytest.mark.parametrize(
+    ("condition", "value", "count"),
+    [
+        ("name = ?", "user 7", 1),
+        ("name = ?", "it's \\ nothing", 0),
+        ("born >= ?", datetime(2020, 1, 15, 10), 6),
+        ("worth > ?", Decimal("18.25"), 2),
+        ("worth < ?", 3.5, 3),
+        ("photo = ?", b"\x00\xff\x09", 1),
+        ("user_id > -?", 5, 20),
+        ("name <=> ?", None, 0),
+    ],
+)
+def test_values_of_all_types_mean_the_same_on_every_shard(
+    prepared: Any, condition: str, value: Any, count: int
+) -> None:
+    prepared.execute(f"SELECT user_id FROM users WHERE {condition}", (value,))
+    assert len(prepared.fetchall()) == count
+
+
+def test_a_prepared_statement_goes_where_its_values_lead(prepared: Any) -> None:
+    """The same statement, once for one shard and once for two."""
+    one, other = one_of(0), one_of(1)
+    for wanted in ((one, one), (one, other), (other, other), (other, one)):
+        prepared.execute("SELECT user_id FROM users WHERE user_id IN (?, ?)", wanted)
+        assert sorted({n for (n,) in prepared.fetchall()}) == sorted(set(wanted))
+
+
+def test_columns_keep_the_names_they_were_prepared_with(prepared: Any) -> None:
+    prepared.execute("SELECT user_id, ?, name AS called FROM users", ("x",))
+    rows = prepared.fetchall()
+    assert len(rows) == len(USERS) and {row[1] for row in rows} == {"x"}
+    assert [column[0] for column in prepared.description] == ["user_id", "?", "called"]
+
+
+def test_no_value_can_leave_its_quotes(prepared: Any, connection: Any) -> None:
+    for text in ("' OR 1=1 -- ", "\\' OR 1=1 -- ", "\\", "'", '"', "\0'", "é' OR '1'='1"):
+        prepared.execute("SELECT user_id FROM users WHERE name = ?", (text,))
+        assert prepared.fetchall() == []
+    prepared.execute("SET @said = ?", ("it's \\ a 'quote'",))
+    prepared.execute("SELECT @said FROM countries WHERE code = ?", ("DE",))
+    assert prepared.fetchall() == [("it's \\ a 'quote'",)]
+
+
+def test_a_prepared_statement_of_the_gate_answers_in_binary(prepared: Any) -> None:
+    prepared.execute("SELECT CONNECTION_ID() AS id")
+    ((number,),) = prepared.fetchall()
+    assert isinstance(number, int) and number > 0
+
+
+# several statements in one text
+
+
+def results(connection: Any, text: str) -> list[Any]:
+    """What each statement gave: its rows, or the count of changed rows."""
+    found = []
+    with connection.cursor() as cursor:
+        cursor.execute(text)
+        while True:
+            found.append(list(cursor.fetchall()) if cursor.description else cursor.rowcount)
+            if not cursor.nextset():
+                return found
+
+
+def test_each_statement_of_a_text_is_answered(several: Any) -> None:
+    one, other = one_of(0), one_of(1)
+    assert results(
+        several,
+        f"SELECT user_id FROM users WHERE user_id = {one}; "
+        f"UPDATE users SET name = 'a;b' WHERE user_id = {other};"
+        f"SELECT name FROM users WHERE user_id = {other} /* ; */; "
+        "SET @x = 7; SELECT @x; SELECT CONNECTION_ID() > 0 AS is_there FROM countries "
+        "WHERE code = 'none';"
+        "SELECT code FROM countries ORDER BY code;",
+    ) == [[(one,)], 1, [("a;b",)], 0, [(7,)], [], [("DE",), ("FR",)]]
+
+
+def test_a_text_ends_at_its_first_error(several: Any) -> None:
+    user = one_of(0)
+    with several.cursor() as cursor:
+        cursor.execute(
+            f"UPDATE users SET name = 'done' WHERE user_id = {user}; SELECT * FROM missing; "
+            f"UPDATE users SET name = 'never' WHERE user_id = {user}"
+        )
+        with pytest.raises(pymysql.ProgrammingError) as error:
+            cursor.nextset()
+    assert error.value.args[0] == 1146
+    assert ask(several, f"SELECT name FROM users WHERE user_id = {user}") == [("done",)]
+
+
+def test_a_transaction_in_one_text_is_one(several: Any, connection: Any) -> None:
+    user = one_of(1)
+    assert results(
+        several,
+        f"BEGIN; UPDATE users SET name = 'x' WHERE user_id = {user}; "
+        f"SELECT name FROM users WHERE user_id = {user}; ROLLBACK; "
+        f"SELECT name FROM users WHERE user_id = {user}",
+    ) == [0, 1, [("x",)], 0, [(f"user {user}",)]]
+
+
+def test_a_scatter_in_the_middle_of_a_text(several: Any) -> None:
+    first, second, third = results(
+        several, "SELECT 1; SELECT user_id FROM users; SELECT 'last' FROM countries LIMIT 1"
+    )
+    assert (first, third) == ([(1,)], [("last",)])
+    assert sorted(second) == [(n,) for n in USERS]
+
+
+def test_long_results_of_a_text_are_counted_through(gate: GateProcess, several: Any) -> None:
+    """More packets than one byte can count, in both ways of ending rows."""
+    series = "WITH RECURSIVE s (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < 700) "
+    text = f"{series} SELECT n FROM s; {series} SELECT n FROM s; SELECT 2"
+    for given in (results(several, text), None):
+        if given is not None:
+            assert [len(part) for part in given] == [700, 700, 1]
+    with driver(gate, client_flags=[ClientFlag.MULTI_STATEMENTS]) as opened:
+        with opened.cursor() as cursor:
+            cursor.execute(text)
+            counts = [len(rows) for _, rows in cursor.fetchsets()]
+    assert counts == [700, 700, 1]
+
+
+def test_several_statements_must_be_asked_for(gate: GateProcess, rows: None) -> None:
+    with gate.connect() as plain:
+        code, text = refused(plain, "SELECT 1;\nSELECT 2, 'x'")
+        assert code == 1064
+        assert text.endswith("near 'SELECT 2, 'x'' at line 2")
+        assert ask(plain, "SELECT 3;") == [(3,)]
+
+
+# change of user
+
+
+def test_another_user_begins_anew_on_the_same_connection(gate: GateProcess, rows: None) -> None:
+    user = one_of(0)
+    with driver(gate) as opened:
+        one_row(opened, "SELECT 1")
+        execute(opened, "SET @x = 5, sql_mode = 'TRADITIONAL'")
+        opened.start_transaction()
+        execute(opened, f"UPDATE users SET name = 'lost' WHERE user_id = {user}")
+        opened.cmd_change_user(READER, READER_PASSWORD, KEYSPACE)
+        who, mode, variable, name = one_row(
+            opened,
+            f"SELECT CURRENT_USER(), @@sql_mode, @x, name FROM users WHERE user_id = {user}",
+        )
+        assert who.startswith(READER)
+        assert "TRADITIONAL" not in mode
+        assert (variable, name) == (None, f"user {user}")
+        with pytest.raises(mysql.connector.Error) as error:
+            execute(opened, f"UPDATE users SET name = 'no' WHERE user_id = {user}")
+        assert error.value.errno == 1142
+        opened.cmd_change_user(USER, PASSWORD, KEYSPACE)
+        execute(opened, f"UPDATE users SET name = 'yes' WHERE user_id = {user}")
+
+
+def test_a_wrong_password_ends_the_connection(gate: GateProcess, rows: None) -> None:
+    opened = driver(gate)
+    with pytest.raises(mysql.connector.Error) as error:
+        opened.cmd_change_user(READER, "not the password", KEYSPACE)
+    assert error.value.errno == 1045
+    with pytest.raises(mysql.connector.Error):
+        one_row(opened, "SELECT 1")
+
+
+def one_row(connection: Any, statement: str) -> tuple[Any, ...]:
+    with connection.cursor() as cursor:
+        cursor.execute(statement)
+        (row,) = cursor.fetchall()
+        found: tuple[Any, ...] = row
+        return found
+
+
+def execute(connection: Any, statement: str) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(statement)
