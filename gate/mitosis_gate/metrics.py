@@ -57,6 +57,23 @@ STATEMENT_SECONDS = Histogram(
 )
 PINNED = _gauge("pinned_sessions", "Sessions that keep their backend, by reason", "reason")
 
+# transactions over several shards
+TRANSACTIONS = _counter(
+    "transactions_total",
+    "Transactions over several shards: committed in one, committed in two phases, serially, "
+    "partly, rolled back, unknown",
+    "outcome",
+)
+PREPARED_BRANCHES = _gauge(
+    "prepared_branches",
+    "Branches of transactions that were prepared when recovery last looked",
+    "keyspace",
+    mode="livemax",
+)
+SETTLED_BRANCHES = _counter(
+    "settled_branches_total", "Branches that recovery has ended, by outcome", "outcome"
+)
+
 # backends
 BACKENDS = _gauge("backends", "Connections to instances", "instance", "state")
 BACKEND_CONNECTS = _counter(

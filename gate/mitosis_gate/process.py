@@ -18,13 +18,20 @@ from typing import Any
 
 from mitosis_gate import admin, api_server, metrics, workers
 from mitosis_gate.admin import Admin
+from mitosis_gate.backends.scratch import Scratch
 from mitosis_gate.backends.topology import Topology
 from mitosis_gate.certificates import ServerCertificate
 from mitosis_gate.credentials import Credentials, Secrets, UsersFile
 from mitosis_gate.door import door_of
+from mitosis_gate.executor.commit import Commits
+from mitosis_gate.executor.copying import CopyLimits
+from mitosis_gate.executor.decisions import Decisions
+from mitosis_gate.executor.finish import Finisher
+from mitosis_gate.executor.merging.streams import Limits, Merger
 from mitosis_gate.executor.run import Executor
 from mitosis_gate.executor.schema import Planners
 from mitosis_gate.executor.sequences import Sequences
+from mitosis_gate.recovery import Recovery
 from mitosis_gate.routing_watch import WATCH_SECONDS, RoutingBook, RoutingFile, RoutingWatch
 from mitosis_gate.server import Server
 from mitosis_gate.session import Services
@@ -70,12 +77,14 @@ class Gate:
         self._book.subscribe(lambda keyspace, table: self._changed.set())
         self._topology.news = self._note_older
         self._quiet = asyncio.Condition()
+        self._scratch = Scratch(self._settings)
         self._server = self._make_server()
         self._listen_to_signals()
         try:
             await self._run()
         finally:
             self._topology.close()
+            self._scratch.close()
         log.info("ended")
         return 0
 
@@ -92,13 +101,22 @@ class Gate:
 
     def _make_server(self) -> Server:
         sequences = Sequences(self._topology, self._credentials, self._settings.sequence_block)
-        executor = Executor(self._planners, self._topology, sequences)
+        limits = Limits(max(1, self._settings.max_backends // 2), self._settings.max_sort_bytes)
+        finisher = Finisher(self._scratch, self._settings)
+        copies = CopyLimits(self._settings.copy_rows_limit, self._settings.copy_bytes_limit)
+        executor = Executor(
+            self._planners, self._topology, Merger(limits), sequences, finisher, copies
+        )
+        decisions = Decisions(self._topology, self._credentials)
+        commits = Commits.of(decisions, self._settings, os.environ)
+        self._recovery = Recovery(self._book, decisions, self._settings)
         services = Services(
             settings=self._settings,
             topology=self._topology,
             accounts=self._credentials,
             planners=self._planners,
             execute=executor.execute,
+            commits=commits,
         )
         return Server(services, lambda: self._certificate.context, worker=self._settings.worker)
 
@@ -111,6 +129,7 @@ class Gate:
                 self._credentials.run(),
                 self._topology.run(),
                 self._planners.run(),
+                self._recovery.run(),
                 self._server.run(),
                 self._keep_house(),
             )
@@ -180,6 +199,7 @@ class Gate:
                 metrics.ROUTING_AGE_SECONDS.set(age)
                 self._judge_age(age)
             self._certificate.look()
+            self._scratch.sweep()
             await asyncio.sleep(HOUSEKEEPING_SECONDS)
 
     def _judge_age(self, age_seconds: float) -> None:

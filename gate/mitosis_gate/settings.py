@@ -84,6 +84,10 @@ class Settings:
     sequence_block: int = 1000
     """AUTO_INCREMENT numbers that a worker takes at a time for a sharded table."""
 
+    copy_rows_limit: int = 1_000_000
+    """Rows of an INSERT ... SELECT that may pass through the gate, which keeps them meanwhile."""
+    copy_bytes_limit: int = 64 << 20
+
     login_seconds: float = 10.0
     connect_seconds: float = 5.0
     pool_wait_seconds: float = 1.0
@@ -116,6 +120,14 @@ class Settings:
     slow_client_seconds: float = 60.0
     """How long a client may leave its result unread."""
     backend_idle_seconds: float = 300.0
+    lock_wait_seconds: int = 10
+    """The longest wait for a row lock inside a transaction over several shards."""
+    settle_seconds: float = 5.0
+    """How long a prepared branch may be seen before somebody else than its gate ends it."""
+    decision_retention_seconds: float = 900.0
+    """How long the outcome of a transaction over several shards is kept."""
+    transaction_journal: Path | None = None
+    """Where transactions are written down that are committed on some of their shards only."""
     schema_check_seconds: float = 5.0
     """How often a keyspace in use is asked whether its schema has changed."""
     drain_seconds: float = 25.0
@@ -159,6 +171,8 @@ _KINDS: Mapping[str, Any] = {
     "plan_cache_bytes": int,
     "max_sort_bytes": int,
     "sequence_block": int,
+    "copy_rows_limit": int,
+    "copy_bytes_limit": int,
     "login_seconds": float,
     "connect_seconds": float,
     "pool_wait_seconds": float,
@@ -186,6 +200,10 @@ _KINDS: Mapping[str, Any] = {
     "peers_key_file": Path,
     "gate_number": int,
     "backend_idle_seconds": float,
+    "lock_wait_seconds": int,
+    "settle_seconds": float,
+    "decision_retention_seconds": float,
+    "transaction_journal": Path,
     "schema_check_seconds": float,
     "drain_seconds": float,
     "service_account_dir": Path,
@@ -210,6 +228,8 @@ _HELP: Mapping[str, str] = {
     "tls_dir": "folder with tls.crt and tls.key for clients",
     "door_tls_dir": "folder with tls.crt, tls.key and ca.crt for the operator's door",
     "backend_tls": "required or disabled",
+    "copy_rows_limit": "rows of an INSERT ... SELECT that may pass through the gate",
+    "copy_bytes_limit": "bytes of an INSERT ... SELECT that may pass through the gate",
     "sequence_block": "AUTO_INCREMENT numbers that a worker takes at a time for a sharded table",
     "hold_slots": "statements that may wait for one shard",
     "hold_event_seconds": "how long one event of a shard may make statements wait",
@@ -229,6 +249,10 @@ _HELP: Mapping[str, str] = {
     "gate_number": "0 to 1023, first bits of connection ids",
     "statement_seconds": "end statements that run longer; 0: never",
     "slow_seconds": "log statements that take longer; 0: none",
+    "lock_wait_seconds": "longest wait for a row lock in a transaction over several shards",
+    "settle_seconds": "age of a prepared branch that any gate may end",
+    "decision_retention_seconds": "how long outcomes of transactions over shards are kept",
+    "transaction_journal": "file for transactions that are committed on some of their shards only",
     "drain_seconds": "time that open transactions get after SIGTERM",
 }
 
@@ -309,7 +333,7 @@ def _checked(settings: Settings) -> Settings:
     if settings.require_tls and settings.tls_dir is None:
         raise NotStarted("--require-tls needs --tls-dir with tls.crt and tls.key")
     _check_clients(settings)
-    least_one = ("max_clients", "max_backends", "max_packet_bytes")
+    least_one = ("max_clients", "lock_wait_seconds", "max_backends", "max_packet_bytes")
     merging = ("merge_max_rows", "merge_max_bytes", "merge_concurrency")
     for name in (*least_one, *merging):
         if getattr(settings, name) < 1:

@@ -6,6 +6,7 @@ order; unknown fields are ignored, because a newer writer of the same format may
 
 from collections.abc import Mapping
 from dataclasses import fields
+from enum import StrEnum
 from typing import Any
 
 from mitosis_routing.keyspace import SlotRange
@@ -18,6 +19,7 @@ from mitosis_routing.table import (
     ShardRoute,
     ShardState,
     TableRule,
+    TransactionMode,
     UserLimits,
     UserRef,
     UserTls,
@@ -147,8 +149,13 @@ def _user_to_json(user: UserRef) -> dict[str, Any]:
             "tls": user.tls.value if user.tls is not UserTls.NONE else None,
             "tlsSubject": user.tls_subject,
             "limits": limits or None,
+            "transactionMode": _unless(user.transaction_mode, TransactionMode.ATOMIC),
         }
     )
+
+
+def _unless(value: StrEnum, usual: StrEnum) -> str | None:
+    return None if value is usual else value.value
 
 
 def _user_from_json(body: Mapping[str, Any]) -> UserRef:
@@ -160,6 +167,7 @@ def _user_from_json(body: Mapping[str, Any]) -> UserRef:
         tls=UserTls(body.get("tls", UserTls.NONE)),
         tls_subject=body.get("tlsSubject", ""),
         limits=_limits_from_json(body.get("limits", {})),
+        transaction_mode=TransactionMode(body.get("transactionMode", TransactionMode.ATOMIC)),
     )
 
 

@@ -92,6 +92,17 @@ class UserTls(StrEnum):
     """TLS with a certificate of the client that the gate's authority for clients has signed."""
 
 
+class TransactionMode(StrEnum):
+    """What becomes of a transaction that needs a second shard."""
+
+    SINGLE = "single"
+    """It is refused."""
+    MULTI = "multi"
+    """Each shard commits by itself, one after the other: it can end half done."""
+    ATOMIC = "atomic"
+    """All shards commit, or none."""
+
+
 @dataclass(frozen=True)
 class UserLimits:
     """What one user may use in each gate process; 0: no limit."""
@@ -120,6 +131,8 @@ class UserRef:
     tls_subject: str = ""
     """With X509: the subject of the certificate as MySQL writes it, `/C=SE/CN=app`; empty: any."""
     limits: UserLimits = NO_LIMITS
+    transaction_mode: TransactionMode = TransactionMode.ATOMIC
+    """Unless the session says otherwise."""
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,8 @@ from mitosis_gate.backends.account import Account
 from mitosis_gate.backends.connection import BackendConnection, Target
 from mitosis_gate.backends.pool import Pool
 from mitosis_gate.backends.topology import Topology
+from mitosis_gate.executor.commit import Commits
+from mitosis_gate.executor.decisions import Decisions
 from mitosis_gate.executor.run import Executor
 from mitosis_gate.executor.sequences import Sequences
 from mitosis_gate.planner.build import Planner
@@ -276,6 +278,7 @@ class World(logging.Handler):
             accounts=accounts,
             planners=planners,
             execute=executor.execute,
+            commits=Commits.of(Decisions(topology, planners), settings, {}),
         )
         self.topology = topology
         self.server = Server(services, key=ServerKey())

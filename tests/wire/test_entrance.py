@@ -9,6 +9,8 @@ from patience import soon, until
 
 from mitosis_gate.backends.account import Account
 from mitosis_gate.backends.topology import Topology
+from mitosis_gate.executor.commit import Commits
+from mitosis_gate.executor.decisions import Decisions
 from mitosis_gate.server import Server
 from mitosis_gate.session import Services
 from mitosis_gate.settings import BackendTls, Settings
@@ -86,6 +88,7 @@ async def gate():
         accounts=SimpleNamespace(named=lambda user: [a for a in ACCOUNTS if a.user == user]),
         planners=SimpleNamespace(),
         execute=lambda *_: None,
+        commits=Commits.of(Decisions(topology, None), settings, {}),
     )
     server = Server(services, key=KEY)
     await server.start("127.0.0.1", 0)

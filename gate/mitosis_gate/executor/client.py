@@ -69,8 +69,8 @@ class Client(Protocol):
         """A connection with the session's variables, inside its transaction.
 
         `outside`: with autocommit on and never the transaction's own. Several may be held at once.
-        Each must be given back, in `finally`. Raises SeveralShards when the session is bound to
-        another shard.
+        Each must be given back, in `finally`. A shard that is not yet in the open transaction joins
+        it; raises SeveralShards when `transaction_mode` does not allow that.
         """
 
     def reading(
@@ -101,13 +101,15 @@ class Client(Protocol):
         """Whether nobody waits for the answer any more."""
 
     async def commit(self) -> None:
-        """Commit the open transaction if there is one; raises CommitUnknown."""
+        """Commit the open transaction if there is one; raises CommitUnknown, and TransactionLost
+        when it is rolled back."""
 
     def begin(self, statement: bytes) -> None:
         """Open a transaction, lazily: `statement` goes to the first shard that is used."""
 
     def next_transaction(self, statement: bytes) -> None:
-        """Keep a SET TRANSACTION for the next transaction; sent just before it begins."""
+        """Keep a SET TRANSACTION (one characteristic) for the next transaction; sent just before it
+        begins."""
 
     def use(self, keyspace: str) -> None:
         """Make it the current database; raises UnknownDatabase and AccessDeniedToDatabase."""

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Protocol
 from mitosis_gate.backends.account import Account
 from mitosis_gate.backends.topology import Topology
 from mitosis_gate.executor.client import Client
+from mitosis_gate.executor.commit import Commits
 from mitosis_gate.planner.build import Planner
 from mitosis_gate.planner.plan import Plan
 from mitosis_gate.settings import Settings
+from mitosis_gate.wire.auth import ServerKey
 
 if TYPE_CHECKING:
     from mitosis_gate.session.session import Session
@@ -30,6 +32,9 @@ class Planners(Protocol):
 class Sessions(Protocol):
     """All sessions of this process."""
 
+    key: ServerKey
+    """For passwords that come encrypted."""
+
     def ended(self, session: "Session") -> None: ...
 
     def kill(self, connection_id: int, query_only: bool, user: str) -> None:
@@ -48,3 +53,4 @@ class Services:
     planners: Planners
     execute: Callable[[Plan, bytes, Client], Awaitable[None]]
     """`Executor.execute`."""
+    commits: Commits

@@ -16,7 +16,13 @@ from mitosis_operator.models.reading import Reader
 from mitosis_operator.models.status import KeyspaceStatus
 from mitosis_operator.models.template import InstanceTemplate
 from mitosis_routing.keyspace import SlotRange, equal_ranges, find_problems
-from mitosis_routing.table import NO_LIMITS, OtherTables, UserLimits, UserTls
+from mitosis_routing.table import (
+    NO_LIMITS,
+    OtherTables,
+    TransactionMode,
+    UserLimits,
+    UserTls,
+)
 
 DEFAULT_SLOTS = 4096
 SLOT_COUNTS = tuple(2**exponent for exponent in range(4, 17))
@@ -76,6 +82,7 @@ class User:
     tls: UserTls = UserTls.NONE
     tls_subject: str = ""
     limits: UserLimits = NO_LIMITS
+    transaction_mode: TransactionMode = TransactionMode.ATOMIC
 
 
 @dataclass(frozen=True)
@@ -325,6 +332,7 @@ def _read_user(read: Reader) -> User:
         tls=read.choice("tls", UserTls, UserTls.NONE),
         tls_subject=read.text("tlsSubject", ""),
         limits=_read_limits(read.part("limits")),
+        transaction_mode=read.choice("transactionMode", TransactionMode, TransactionMode.ATOMIC),
     )
 
 
@@ -344,6 +352,7 @@ def _user_spec(user: User) -> dict[str, Any]:
         "passwordSecret": {"name": user.password.name, "key": user.password.key},
         "grants": [g.value for g in user.grants],
         "tls": user.tls.value,
+        "transactionMode": user.transaction_mode.value,
     }
     if user.tls_subject:
         spec["tlsSubject"] = user.tls_subject

@@ -179,6 +179,7 @@ def _with_rules(table: RoutingTable, seen: KeyspaceSeen) -> RoutingTable:
                 tls=user.tls,
                 tls_subject=user.tls_subject,
                 limits=user.limits,
+                transaction_mode=user.transaction_mode,
             )
             for user in keyspace.users
         ),
