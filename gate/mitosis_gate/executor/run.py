@@ -24,6 +24,7 @@ from mitosis_gate.errors import (
 from mitosis_gate.executor import ddl, merge
 from mitosis_gate.executor.assignments import Assignments
 from mitosis_gate.executor.client import Client
+from mitosis_gate.executor.copying import Copying, CopyLimits
 from mitosis_gate.executor.finish import Finisher
 from mitosis_gate.executor.merging.streams import Merger
 from mitosis_gate.executor.sequences import Sequences
@@ -63,6 +64,7 @@ class Executor:
         merger: Merger,
         sequences: Sequences,
         finisher: Finisher,
+        copy_limits: CopyLimits = CopyLimits(),  # noqa: B008  it never changes
     ) -> None:
         self._planners = planners
         self._lender = lender
@@ -71,6 +73,7 @@ class Executor:
         self._assignments = Assignments()
         self._sequences = sequences
         self._writes = Writes(sequences)
+        self._copying = Copying(self._writes, self._execute, copy_limits)
 
     async def execute(self, plan: Plan, sql: bytes, client: Client) -> None:
         kind = type(plan).__name__
@@ -94,6 +97,10 @@ class Executor:
                 await self._finisher.run(plan, sql, client)
             case plans.EveryShard() | plans.SplitWrite() | plans.NumberedWrite():
                 await self._writes.carry_out(plan, sql, client)
+            case plans.CopyRows():
+                await self._copying.copy(plan, await self._planner(client), client)
+            case plans.LimitedWrite():
+                await self._copying.limited(plan, await self._planner(client), client)
             case plans.Ddl():
                 await self._ddl(plan, sql, client)
             case plans.SetStatement():
@@ -105,6 +112,13 @@ class Executor:
                 raise MysqlError(code, state, message)
             case _:
                 raise InternalError(f"a {type(plan).__name__} is the session's to carry out")
+
+    async def _planner(self, client: Client) -> Planner:
+        """The one that made the plan: shards are counted alike."""
+        planner = await self._planners.ready(client.account.keyspace)
+        if planner.table is not client.table:
+            raise ShardUnavailable("the routing table has just changed: repeat the statement")
+        return planner
 
     async def _planned_again(self, plan: plans.UnknownTable, sql: bytes, client: Client) -> Plan:
         """Somebody else may have made the table since the schema was read."""

@@ -61,19 +61,26 @@ class Writes:
 
     async def carry_out(self, plan: Plan, sql: bytes, client: Client) -> None:
         """Of EveryShard, SplitWrite and NumberedWrite."""
+        (await self.answer(plan, sql, client)).send(client)
+
+    async def answer(self, plan: Plan, sql: bytes, client: Client) -> Answer:
+        """Carry it out, without telling the client."""
         if isinstance(plan, plans.EveryShard):
             plan = _alike(plan, sql)
         elif isinstance(plan, plans.NumberedWrite):
-            settled = await self.settled(plan, client)
+            settled = await self._settled(plan, client)
             if isinstance(settled, plans.Refuse):
                 raise MysqlError(settled.code, settled.sqlstate, settled.message)
             if isinstance(settled, plans.OneShard):
                 settled = SplitWrite((Part(settled.shard, sql),), Wrote.COPY, settled.flags)
             plan = settled
         assert isinstance(plan, SplitWrite)
-        (await split(plan, client)).send(client)
+        answer = await split(plan, client)
+        if plan.renumbers is not None:
+            self._sequences.forget(client.account.keyspace, plan.renumbers[:1])
+        return answer
 
-    async def settled(
+    async def _settled(
         self, plan: plans.NumberedWrite, client: Client
     ) -> plans.OneShard | SplitWrite | plans.Refuse:
         """Give the rows of an INSERT their numbers."""
@@ -127,8 +134,19 @@ def _wants_clock(plan: SplitWrite, client: Client) -> bool:
     return len(plan.parts) > 1 and client.variables.get("timestamp") is None
 
 
+def with_hint(text: bytes, at: int, client: Client) -> bytes:
+    """A text that goes to several shards, in which NOW() has one value."""
+    if at < 0 or client.variables.get("timestamp") is not None:
+        return text
+    return text[:at] + _hint() + text[at:]
+
+
+def _hint() -> bytes:
+    return b" /*+ SET_VAR(timestamp=%.6f) */" % time.time()
+
+
 def _at_one_time(parts: Sequence[Part], at: int) -> Sequence[Part]:
-    hint = b" /*+ SET_VAR(timestamp=%.6f) */" % time.time()
+    hint = _hint()
     return [
         Part(part.shard, part.sql[:at] + hint + part.sql[at:], part.rows, part.generated)
         for part in parts
@@ -153,11 +171,11 @@ async def _run(backends: Backends, parts: Sequence[Part], in_order: bool) -> lis
     """Raises the error of the first shard that has one, when all have ended."""
     if in_order or len(parts) == 1:
         return [
-            await _run_part(backend, part)
+            await run_part(backend, part)
             for (_, backend), part in zip(backends, parts, strict=True)
         ]
     tasks = [
-        asyncio.create_task(_run_part(backend, part))
+        asyncio.create_task(run_part(backend, part))
         for (_, backend), part in zip(backends, parts, strict=True)
     ]
     try:
@@ -179,7 +197,7 @@ def _row_of(problem: GateError) -> int:
     return int(found[1]) if found else 1 << 62
 
 
-async def _run_part(backend: BackendConnection, part: Part) -> Ok:
+async def run_part(backend: BackendConnection, part: Part) -> Ok:
     try:
         return (await backend.query(part.sql)).ok
     except MysqlError as exc:

@@ -6,24 +6,22 @@ parameter; for anything else nobody knows the shard before a server has computed
 
 from collections.abc import Sequence
 
-from sqlglot import exp
-
 from mitosis_gate.planner.changes import every_shard, hint_place, quoted
+from mitosis_gate.planner.copies import copy_rule
 from mitosis_gate.planner.effects import Effects, effects_of, refusal_for_many
 from mitosis_gate.planner.insert_frame import Insert, read_insert
-from mitosis_gate.planner.keys import Halt, Reading, hash_alike, pin_of, sharded
+from mitosis_gate.planner.keys import Halt
 from mitosis_gate.planner.layout import Layout, Living, Place
 from mitosis_gate.planner.lexer import Kind
-from mitosis_gate.planner.parse import tree_of
-from mitosis_gate.planner.pins import KeyReader, OneOf, Pin, Slot
+from mitosis_gate.planner.pins import KeyReader, Slot
 from mitosis_gate.planner.plan import Flag, Refuse, Wrote
 from mitosis_gate.planner.refusals import key_changed, refuse
 from mitosis_gate.planner.rewrite import Template, joined
 from mitosis_gate.planner.rows import Frame, Row, RowsRule, missing_key, unnumbered
-from mitosis_gate.planner.rules import Fixed, Point, Routed, Rule
+from mitosis_gate.planner.rules import Fixed, Point, Rule
 from mitosis_gate.planner.schema import Column
 from mitosis_gate.planner.statement import Span, Statement
-from mitosis_routing.hashing import KeyColumn, KeyKind, key_column
+from mitosis_routing.hashing import KeyKind, key_column
 
 
 def insert_rule(statement: Statement) -> Rule:
@@ -44,7 +42,12 @@ def insert_rule(statement: Statement) -> Rule:
     if layout.single and place.living is not Living.SHARDED:
         return Fixed(layout.one(0, flags))
     if insert.query is not None:
-        return _from_query(statement, insert, place, effects, flags)
+        columns = _columns(insert, place)
+        if layout.single and _index(columns, place.key_name) < 0:
+            return _missing(place, layout, flags)
+        if layout.single:
+            return Fixed(layout.one(0, flags))
+        return copy_rule(statement, insert, columns, place, effects, flags)
     if not layout.single and _has_subquery(statement):
         return Fixed(
             refuse("a subquery among the values is not supported: read first, then write literals")
@@ -276,92 +279,3 @@ def _reference(
     if isinstance(plan, Refuse) or _auto(place) is None:
         return Fixed(plan)
     return _rows(statement, insert, place, plan.flags)
-
-
-# INSERT ... SELECT
-
-
-def _from_query(
-    statement: Statement, insert: Insert, place: Place, effects: Effects, flags: Flag
-) -> Rule:
-    layout = statement.layout
-    if layout.single:
-        if _index(_columns(insert, place), place.key_name) < 0:
-            return _missing(place, layout, flags)
-        return Fixed(layout.one(0, flags))
-    assert insert.query is not None
-    tokens = statement.tokens[slice(*insert.query)]
-    tree = tree_of(tokens, statement.literals)
-    reading = Reading(layout, statement.database, statement.variant.utf8)
-    reading.read(tree)
-    livings = {s.place.living for s in reading.sources}
-    if Living.SYSTEM in livings:
-        return Fixed(refuse("MySQL's own tables cannot be used in a statement that writes"))
-    if place.living is Living.SHARDED:
-        target = _target_pin(statement, insert, place, tree, reading)
-        if isinstance(target, Refuse):
-            return Fixed(target)
-        pins = (target, *(pin_of(s, layout.everything) for s in sharded(reading.sources)))
-        return Routed(layout, flags, pins, Living.UNSHARDED in livings, None, _elsewhere(place))
-    if Living.SHARDED in livings:
-        return Fixed(_elsewhere(place))
-    if place.living is Living.UNSHARDED:
-        return Fixed(layout.one(layout.first, flags))
-    if Living.UNSHARDED in livings or tree.args.get("limit"):
-        return Fixed(_elsewhere(place))
-    if any(c.auto_increment for c in place.table.columns):
-        return Fixed(_elsewhere(place))
-    return Fixed(every_shard(place.table.name, effects, layout, flags))
-
-
-def _elsewhere(place: Place) -> Refuse:
-    return refuse(
-        f"INSERT ... SELECT into {place.table.name} is supported only when all rows that it reads "
-        "and writes are on one shard: give the sharding keys as literals, or read first and write "
-        "then"
-    )
-
-
-def _target_pin(
-    statement: Statement, insert: Insert, place: Place, tree: exp.Expr, reading: Reading
-) -> Pin | Refuse:
-    """Which shards the written rows belong to."""
-    columns = _columns(insert, place)
-    index = _index(columns, place.key_name)
-    if index < 0:
-        return missing_key(place)
-    block = reading.block
-    if block is None or not isinstance(tree, exp.Select):
-        return _elsewhere(place)
-    item = _item(tree, index, len(columns))
-    if isinstance(item, exp.Literal):
-        reader = KeyReader(_key(place), statement.variant.utf8, stored=True)
-        return OneOf(statement.layout, reader, (Slot(int(item.this)),))
-    source, name = None, ""
-    if isinstance(item, exp.Column):
-        source, name = reading.source_of(item, block), item.name
-    elif isinstance(item, exp.Star) and len(block.aliases) == len(block.sources) == 1:
-        source = block.sources[0]
-        names = source.place.table.columns
-        name = names[index].name if len(names) == len(columns) else ""
-    if source is None or not source.place.is_key(name):
-        return _elsewhere(place)
-    if not hash_alike(source.place.key, place.key):
-        return _elsewhere(place)
-    return pin_of(source, statement.layout.everything)
-
-
-def _item(tree: exp.Select, index: int, count: int) -> exp.Expr | None:
-    """The expression of the list that becomes a column; the star itself for `SELECT *`."""
-    items = tree.expressions
-    if len(items) == 1 and isinstance(items[0], exp.Star):
-        return items[0]
-    if len(items) != count or any(item.is_star for item in items):
-        return None
-    item: exp.Expr = items[index].unalias()
-    return item
-
-
-def _key(place: Place) -> KeyColumn:
-    assert place.key is not None
-    return place.key

@@ -337,6 +337,8 @@ class CopyRows:
     select: bytes
     before: bytes
     after: bytes
+    columns: int
+    """How many the statement gives values to."""
     wrote: Wrote
     flags: Flag = Flag.WRITE
 

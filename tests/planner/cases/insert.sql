@@ -216,28 +216,28 @@ INSERT INTO orders (order_id, user_id) SELECT order_id, 1 FROM order_items WHERE
 --> shard 3 write
 
 INSERT INTO orders (order_id, user_id) SELECT order_id, 42 FROM order_items WHERE user_id = 1
---> 1235 (42000) [gate] INSERT ... SELECT into orders is supported only when all rows that it reads and writes are on one shard: give the sharding keys as literals, or read first and write then
+--> copy SELECT order_id, 42 FROM order_items WHERE user_id = 1 into INSERT INTO orders (order_id, user_id) VALUES {}
 
 INSERT INTO orders (order_id, user_id) SELECT user_id, order_id FROM order_items WHERE user_id = 1
---> 1235 (42000) [gate] INSERT ... SELECT into orders is supported only when all rows that it reads and writes are on one shard: give the sharding keys as literals, or read first and write then
+--> copy SELECT user_id, order_id FROM order_items WHERE user_id = 1 into INSERT INTO orders (order_id, user_id) VALUES {}
 
 INSERT INTO orders SELECT * FROM orders
---> 1235 (42000) [gate] INSERT ... SELECT into orders is supported only when all rows that it reads and writes are on one shard: give the sharding keys as literals, or read first and write then
+--> copy on 0,1,2,3: INSERT INTO orders SELECT * FROM orders
 
 INSERT INTO orders SELECT order_id, user_id + 1, total FROM orders WHERE user_id = 1
---> 1235 (42000) [gate] INSERT ... SELECT into orders is supported only when all rows that it reads and writes are on one shard: give the sharding keys as literals, or read first and write then
+--> copy SELECT order_id, user_id + 1, total FROM orders WHERE user_id = 1 into INSERT INTO orders VALUES {}
 
 INSERT INTO orders (order_id) SELECT order_id FROM orders WHERE user_id = 1
 --> 1048 (23000) [gate] Column 'user_id' cannot be null: it is the sharding key of orders, so each row must give it a value
 
 INSERT INTO orders (order_id, user_id) SELECT * FROM order_items WHERE user_id = 1
---> 1235 (42000) [gate] INSERT ... SELECT into orders is supported only when all rows that it reads and writes are on one shard: give the sharding keys as literals, or read first and write then
+--> copy SELECT * FROM order_items WHERE user_id = 1 into INSERT INTO orders (order_id, user_id) VALUES {}
 
 INSERT INTO orders (order_id, user_id) SELECT 5, 1 UNION SELECT 6, 1
---> 1235 (42000) [gate] INSERT ... SELECT into orders is supported only when all rows that it reads and writes are on one shard: give the sharding keys as literals, or read first and write then
+--> copy SELECT 5, 1 UNION SELECT 6, 1 into INSERT INTO orders (order_id, user_id) VALUES {}
 
 INSERT INTO orders (order_id, user_id) (SELECT 5, 1)
---> 1235 (42000) [gate] INSERT ... SELECT into orders is supported only when all rows that it reads and writes are on one shard: give the sharding keys as literals, or read first and write then
+--> copy (SELECT 5, 1) into INSERT INTO orders (order_id, user_id) VALUES {}
 
 INSERT INTO orders (order_id, user_id) WITH x AS (SELECT 1) SELECT 5, 1
 --> shard 3 write
@@ -252,4 +252,4 @@ REPLACE INTO orders SELECT * FROM orders WHERE user_id = 1
 --> shard 3 write
 
 INSERT INTO orders TABLE orders
---> 1235 (42000) [gate] INSERT ... SELECT into orders is supported only when all rows that it reads and writes are on one shard: give the sharding keys as literals, or read first and write then
+--> copy TABLE orders into INSERT INTO orders VALUES {}

@@ -159,10 +159,10 @@ INSERT INTO countries SELECT * FROM countries
 --> every 0,1,2,3 write clock
 
 INSERT INTO countries SELECT name, name FROM users
---> 1235 (42000) [gate] INSERT ... SELECT into countries is supported only when all rows that it reads and writes are on one shard: give the sharding keys as literals, or read first and write then
+--> copy SELECT name, name FROM users into INSERT INTO countries VALUES {}
 
 INSERT INTO countries SELECT * FROM countries LIMIT 1
---> 1235 (42000) [gate] INSERT ... SELECT into countries is supported only when all rows that it reads and writes are on one shard: give the sharding keys as literals, or read first and write then
+--> copy SELECT * FROM countries LIMIT 1 into INSERT INTO countries VALUES {}
 
 INSERT INTO tariffs VALUES (1, 2.5)
 --> 0 numbers of tariffs.id, brings 1: insert alike on 0,1,2,3: INSERT INTO tariffs VALUES ( 1 , 2.5) (clock)

@@ -1,0 +1,412 @@
+"""Writes to several shards against the same writes on one MySQL: rows, answers, errors."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import pymysql
+import pytest
+from gates import GateProcess, Shards
+from pymysql.constants import CLIENT
+
+from mitosis_routing.hashing import slot_of
+from mitosis_routing.table import TableRule
+from mysqld import Mysqld
+
+pytestmark = pytest.mark.mysql
+
+RULES = (
+    TableRule("users", "user_id"),
+    TableRule("orders", "user_id"),
+    TableRule("events", "id"),
+    TableRule("countries", reference=True),
+    TableRule("rates", reference=True),
+)
+SCHEMA = (
+    "CREATE TABLE users (user_id BIGINT NOT NULL PRIMARY KEY, name VARCHAR(20) NOT NULL, age INT, "
+    "seen TIMESTAMP(6) NULL)",
+    "CREATE TABLE orders (id BIGINT NOT NULL AUTO_INCREMENT, user_id BIGINT NOT NULL, "
+    "ref INT, amount DECIMAL(10,2), note VARCHAR(20), data VARBINARY(20), "
+    "PRIMARY KEY (user_id, id), KEY (id), UNIQUE KEY ref (user_id, ref))",
+    "CREATE TABLE events (id BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY, what VARCHAR(20))",
+    "CREATE TABLE countries (code CHAR(2) PRIMARY KEY, name VARCHAR(50), "
+    "seen TIMESTAMP(6) DEFAULT CURRENT_TIMESTAMP(6))",
+    "CREATE TABLE rates (id INT AUTO_INCREMENT PRIMARY KEY, rate INT UNIQUE)",
+)
+TABLES = ("users", "orders", "events", "countries", "rates")
+NOT_DURABLE = ("--innodb-flush-log-at-trx-commit=0", "--skip-log-bin", "--local-infile=ON")
+Rows = list[tuple[Any, ...]]
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a client learns from one statement."""
+
+    affected: int = 0
+    last_insert_id: int = 0
+    info: str = ""
+    warnings: int = 0
+    error: tuple[Any, ...] = ()
+    rows: Rows | None = None
+
+
+def say(connection: Any, statement: str) -> Said:
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(statement)
+            result = connection._result
+            if result.description is not None:
+                return Said(rows=list(cursor.fetchall()))
+            info = (result.message or b"")[1:].decode()
+            return Said(cursor.rowcount, cursor.lastrowid or 0, info, result.warning_count)
+    except pymysql.MySQLError as exc:
+        return Said(error=exc.args)
+
+
+def ask(connection: Any, statement: str) -> Rows:
+    said = say(connection, statement)
+    assert not said.error, said.error
+    return said.rows or []
+
+
+@pytest.fixture(scope="module")
+def servers() -> Iterator[tuple[Shards, Mysqld]]:
+    with Shards(2, RULES, options=NOT_DURABLE) as shards, Mysqld(options=NOT_DURABLE) as plain:
+        plain.query("CREATE DATABASE shop")
+        yield shards, plain
+
+
+@pytest.fixture(scope="module")
+def shards(servers: tuple[Shards, Mysqld]) -> Shards:
+    return servers[0]
+
+
+@pytest.fixture(scope="module")
+def gate(shards: Shards) -> Iterator[GateProcess]:
+    with GateProcess(shards.table(), shards.users()) as gate:
+        yield gate
+
+
+class Both:
+    """The same statements on one MySQL and through the gate."""
+
+    def __init__(self, plain: Any, gate: Any) -> None:
+        self.plain, self.gate = plain, gate
+
+    def say(self, statement: str) -> Said:
+        """What both say, which is the same."""
+        wanted = say(self.plain, statement)
+        found = say(self.gate, statement)
+        assert found == wanted, statement
+        return found
+
+    def same(self, query: str) -> Rows:
+        """The rows of a query, in whatever order the shards give them."""
+        wanted, found = (sorted(ask(c, query), key=repr) for c in (self.plain, self.gate))
+        assert found == wanted, query
+        return found
+
+
+@pytest.fixture
+def both(servers: tuple[Shards, Mysqld], gate: GateProcess) -> Iterator[Both]:
+    """Fresh tables: users 1 to 20, and nothing else."""
+    with (
+        servers[1].connect(database="shop", autocommit=True) as plain,
+        gate.connect() as through,
+    ):
+        for connection in (plain, through):
+            ask(connection, f"DROP TABLE IF EXISTS {', '.join(TABLES)}")
+            for statement in SCHEMA:
+                ask(connection, statement)
+        made = Both(plain, through)
+        users = ", ".join(f"({n}, 'user {n}', {n % 7}, NULL)" for n in range(1, 21))
+        made.say(f"INSERT INTO users VALUES {users}")
+        yield made
+
+
+def home(key: object) -> int:
+    return slot_of(str(key).encode(), 64) // 32
+
+
+# rows of several shards
+
+
+def test_rows_go_to_their_shards(both: Both, shards: Shards) -> None:
+    both.same("SELECT user_id, name, age FROM users")
+    for shard, rows in enumerate(shards.rows("SELECT user_id FROM users")):
+        assert rows and all(home(key) == shard for (key,) in rows)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "INSERT INTO users (name, user_id) VALUES ('a', 101), ('b', 102), ('c''\\n', 103)",
+        "INSERT INTO users SET user_id = 101, name = 'a'",
+        "INSERT INTO users VALUES ROW(101, 'a', 1, NULL), ROW(102, 'b', 2, NULL)",
+        "INSERT IGNORE INTO users (user_id, name) VALUES (1, 'x'), (101, 'x'), (2, 'x'), (3, 'y')",
+        "REPLACE INTO users (user_id, name) VALUES (1, 'x'), (2, 'x'), (101, 'x'), (102, 'x')",
+        "REPLACE INTO users (user_id, name) VALUES (1, 'x'), (101, 'y')",
+        "INSERT INTO users (user_id, name) VALUES (1, 'x'), (2, 'user 2'), (3, 'z'), (101, 'n') "
+        "ON DUPLICATE KEY UPDATE name = VALUES(name)",
+        "INSERT INTO users (user_id, name) VALUES (1, 'x'), (2, 'y'), (101, 'n') AS new "
+        "ON DUPLICATE KEY UPDATE name = CONCAT(new.name, 1), age = 5",
+        "INSERT INTO users (user_id, name) VALUES (1, 'x'), (101, 'n') "
+        "ON DUPLICATE KEY UPDATE age = age",
+        "INSERT INTO users (user_id, name) VALUES (101, 'x'), (1, 'y'), (102, 'z')",
+        "INSERT INTO users (user_id, name) VALUES (101, 'a'), (102, NULL), (103, 'c')",
+        "INSERT INTO users (user_id, name, age) VALUES (101, 'a', 1), (102, 'b', 2), "
+        "(103, 'c', 'many'), (104, 'd', 3)",
+        "INSERT INTO users (user_id, name) VALUES (101, 'a'), (102, 'much too long for a name'), "
+        "(103, 'c')",
+        "INSERT INTO users (user_id, name) VALUES (101, 'a'), (102)",
+        "INSERT IGNORE INTO users (user_id, name, age) VALUES (101, 'a', 'x'), (102, NULL, 2), "
+        "(103, 'c', 3000000000), (104, 'd', 1), (105, 'e', 'x')",
+        "INSERT INTO users (user_id, name) VALUES (101, 'a'), (102, 'b') "
+        "ON DUPLICATE KEY UPDATE x = 1",
+    ],
+)
+def test_rows_of_several_shards_are_answered_as_by_one_server(both: Both, statement: str) -> None:
+    both.say(statement)
+    both.say("SHOW COUNT(*) WARNINGS")
+    both.same("SELECT * FROM users")
+
+
+def test_a_row_that_fails_leaves_no_row_of_its_statement(both: Both) -> None:
+    said = both.say("INSERT INTO users (user_id, name) VALUES (101, 'a'), (102, 'b'), (1, 'x')")
+    assert said.error[0] == 1062
+    assert both.same("SELECT user_id FROM users WHERE user_id > 100") == []
+
+
+def test_it_is_part_of_the_open_transaction(both: Both) -> None:
+    for end in ("ROLLBACK", "COMMIT"):
+        both.say("BEGIN")
+        both.say("INSERT INTO users (user_id, name) VALUES (101, 'a'), (102, 'b'), (103, 'c')")
+        both.say("INSERT INTO users (user_id, name) VALUES (104, 'a'), (105, 'b'), (1, 'c')")
+        both.say("UPDATE users SET age = 9 WHERE user_id > 100")
+        both.say(end)
+        both.same("SELECT user_id, age FROM users")
+
+
+def test_now_is_one_moment_on_all_shards(both: Both) -> None:
+    ask(both.gate, "UPDATE users SET seen = NOW(6)")
+    assert ask(both.gate, "SELECT COUNT(DISTINCT seen) FROM users") == [(1,)]
+
+
+# AUTO_INCREMENT
+
+
+@pytest.mark.parametrize("table", ["orders", "events"])
+def test_numbers_are_given_as_by_one_server(both: Both, table: str) -> None:
+    columns, values = ("user_id, ref", "{n}, {n}") if table == "orders" else ("what", "'{n}'")
+    for number in range(1, 4):
+        both.say(f"INSERT INTO {table} ({columns}) VALUES ({values.format(n=number)})")
+        both.say("SELECT LAST_INSERT_ID()")
+    rows = ", ".join(f"({values.format(n=n)})" for n in range(4, 14))
+    assert both.say(f"INSERT INTO {table} ({columns}) VALUES {rows}").last_insert_id == 4
+    both.say("SELECT LAST_INSERT_ID()")
+    both.same(f"SELECT * FROM {table}")
+    more = ", ".join(f"({given}, {values.format(n=20)})" for given in ("NULL",))
+    both.say(f"INSERT INTO {table} (id, {columns}) VALUES {more}")
+    both.say(f"INSERT INTO {table} (id, {columns}) VALUES (0, {values.format(n=21)})")
+    both.say(f"INSERT INTO {table} (id, {columns}) VALUES (DEFAULT, {values.format(n=22)})")
+    both.same(f"SELECT * FROM {table}")
+
+
+def test_a_number_in_the_statement_moves_the_sequence_on(both: Both) -> None:
+    both.say("INSERT INTO events (what) VALUES ('a'), ('b')")
+    both.say("INSERT INTO events VALUES (5, 'c')")
+    both.say("SELECT LAST_INSERT_ID()")
+    both.say("INSERT INTO events (what) VALUES ('d')")
+    both.say("INSERT INTO events VALUES (5000, 'e')")
+    both.say("INSERT INTO events (what) VALUES ('f'), ('g')")
+    assert both.same("SELECT id FROM events WHERE what = 'g'") == [(5002,)]
+
+
+def test_the_first_number_that_was_used_is_told(both: Both) -> None:
+    both.say("INSERT INTO orders (user_id, ref) VALUES (1, 1), (2, 2)")
+    said = both.say("INSERT IGNORE INTO orders (user_id, ref) VALUES (1, 1), (2, 3), (3, 3)")
+    assert said.affected == 2
+    said = both.say(
+        "INSERT INTO orders (user_id, ref) VALUES (1, 1), (7, 7) ON DUPLICATE KEY UPDATE note = 'x'"
+    )
+    both.say("SELECT LAST_INSERT_ID()")
+    both.same("SELECT user_id, ref, note FROM orders")
+
+
+def test_truncate_begins_at_one_again(both: Both) -> None:
+    both.say("INSERT INTO events (what) VALUES ('a'), ('b'), ('c')")
+    both.say("TRUNCATE TABLE events")
+    assert both.say("INSERT INTO events (what) VALUES ('d')").last_insert_id == 1
+    both.say("ALTER TABLE events AUTO_INCREMENT = 700")
+    assert both.say("INSERT INTO events (what) VALUES ('e')").last_insert_id == 700
+
+
+def test_no_two_clients_get_one_number(both: Both, gate: GateProcess) -> None:
+    def insert(client: int) -> list[int]:
+        with gate.connect() as connection:
+            return [
+                say(connection, "INSERT INTO events (what) VALUES ('a'), ('b')").last_insert_id
+                for _ in range(40)
+            ]
+
+    with ThreadPoolExecutor(6) as pool:
+        firsts = [first for found in pool.map(insert, range(6)) for first in found]
+    numbers = [n for first in firsts for n in (first, first + 1)]
+    assert len(set(numbers)) == len(numbers) == 480
+    assert ask(both.gate, "SELECT COUNT(*), COUNT(DISTINCT id) FROM events") == [(480, 480)]
+
+
+def test_zeros_are_kept_when_the_mode_says_so(both: Both) -> None:
+    both.say("SET SESSION sql_mode = 'NO_AUTO_VALUE_ON_ZERO'")
+    both.say("INSERT INTO events VALUES (0, 'zero'), (7, 'seven')")
+    both.same("SELECT * FROM events")
+
+
+# UPDATE and DELETE
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE users SET age = 3",
+        "UPDATE users SET age = 3 WHERE name LIKE 'user 1%'",
+        "UPDATE users SET age = age + 1 WHERE user_id IN (1, 2, 3, 99)",
+        "UPDATE users SET age = 1 ORDER BY user_id DESC LIMIT 7",
+        "UPDATE users SET age = 1 WHERE age > 2 ORDER BY age, user_id LIMIT 5",
+        "UPDATE users SET age = 100 ORDER BY name, user_id LIMIT 4",
+        "UPDATE users u JOIN orders o ON o.user_id = u.user_id SET u.age = o.ref, o.note = u.name",
+        "UPDATE users u LEFT JOIN orders o ON o.user_id = u.user_id SET u.age = 50 "
+        "WHERE o.user_id IS NULL",
+        "UPDATE users SET age = (SELECT COUNT(*) FROM orders o WHERE o.user_id = users.user_id)",
+        "UPDATE users SET name = NULL WHERE age = 2",
+        "UPDATE IGNORE users SET name = NULL WHERE age = 2",
+        "UPDATE orders SET ref = 1",
+        "UPDATE users SET age = 1 WHERE user_id = 99",
+        "DELETE FROM users",
+        "DELETE FROM users WHERE age = 3",
+        "DELETE FROM users ORDER BY user_id LIMIT 6",
+        "DELETE FROM users WHERE age < 5 ORDER BY age DESC, user_id LIMIT 6",
+        "DELETE u, o FROM users u JOIN orders o ON o.user_id = u.user_id WHERE o.ref < 10",
+        "DELETE FROM users WHERE EXISTS (SELECT 1 FROM orders o WHERE o.user_id = users.user_id)",
+    ],
+)
+def test_changes_on_all_shards_are_answered_as_by_one_server(both: Both, statement: str) -> None:
+    orders = ", ".join(f"({n}, {n % 9}), ({n}, {n + 50})" for n in range(1, 11))
+    both.say(f"INSERT INTO orders (user_id, ref) VALUES {orders}")
+    both.say(statement)
+    both.same("SELECT user_id, name, age FROM users")
+    both.same("SELECT * FROM orders")
+
+
+def test_limit_without_order_takes_as_many_rows_as_it_says(both: Both) -> None:
+    assert say(both.gate, "DELETE FROM users LIMIT 15").affected == 15
+    assert ask(both.gate, "SELECT COUNT(*) FROM users") == [(5,)]
+    assert say(both.gate, "UPDATE users SET age = 70 LIMIT 3").affected == 3
+    assert ask(both.gate, "SELECT COUNT(*) FROM users WHERE age = 70") == [(3,)]
+
+
+# INSERT ... SELECT
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "INSERT INTO orders (user_id, ref) SELECT user_id, age FROM users",
+        "INSERT INTO orders (user_id, ref, note) SELECT age, user_id, name FROM users",
+        "INSERT INTO orders (id, user_id, ref) SELECT user_id, user_id, age FROM users",
+        "INSERT INTO users (user_id, name) SELECT user_id + 100, name FROM users",
+        "INSERT INTO users (user_id, name) SELECT user_id, name FROM users WHERE age = 3",
+        "INSERT IGNORE INTO users (user_id, name) SELECT user_id, name FROM users",
+        "REPLACE INTO users SELECT user_id, UPPER(name), age, seen FROM users WHERE age = 2",
+        "REPLACE INTO users (user_id, name) SELECT age, name FROM users WHERE user_id > 15",
+        "INSERT INTO users (user_id, name) SELECT user_id, 'x' FROM users "
+        "ON DUPLICATE KEY UPDATE age = 77",
+        "INSERT INTO users (user_id, name) SELECT age + 1, MAX(name) FROM users GROUP BY age "
+        "ON DUPLICATE KEY UPDATE name = VALUES(name)",
+        "INSERT INTO countries (code, name) SELECT age, MAX(name) FROM users GROUP BY age",
+        "INSERT INTO rates (rate) SELECT user_id FROM users ORDER BY user_id",
+        "INSERT INTO events (what) SELECT name FROM users ORDER BY user_id",
+        "INSERT INTO users (user_id, name) SELECT user_id FROM users",
+        "INSERT INTO users (user_id, name) SELECT 200 + user_id, NULL FROM users",
+    ],
+)
+def test_rows_of_a_select_are_stored_as_by_one_server(both: Both, statement: str) -> None:
+    wanted, found = say(both.plain, statement), say(both.gate, statement)
+    if "orders (user_id, ref)" not in statement and "note" not in statement:
+        assert found == wanted, statement
+    assert (found.affected, found.info, found.error) == (wanted.affected, wanted.info, wanted.error)
+    both.same("SELECT user_id, name, age FROM users")
+    both.same("SELECT user_id, ref, note FROM orders")
+    for table in ("events", "rates"):
+        both.same(f"SELECT * FROM {table}")
+    both.same("SELECT code, name FROM countries")
+
+
+def test_values_pass_through_the_gate_unchanged(both: Both) -> None:
+    both.say(
+        "INSERT INTO orders (user_id, ref, amount, note, data) VALUES "
+        "(1, 1, 12.34, 'it''s \\\\ \\n ü€😀', x'00ff27'), (2, NULL, -0.01, '', ''), "
+        "(3, 2, NULL, NULL, NULL)"
+    )
+    both.say(
+        "INSERT INTO orders (user_id, ref, amount, note, data) "
+        "SELECT user_id + 1, ref, amount, note, data FROM orders"
+    )
+    both.same("SELECT user_id, ref, amount, note, data FROM orders")
+
+
+# reference tables
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "INSERT INTO rates (rate) VALUES (10), (20), (30)",
+        "INSERT INTO rates VALUES (NULL, 10), (7, 20), (NULL, 30)",
+        "INSERT INTO countries (code, name) VALUES ('de', 'x'), ('fr', 'y')",
+        "INSERT IGNORE INTO rates (rate) VALUES (10), (10), (20)",
+        "INSERT INTO rates (rate) VALUES (10), (10)",
+    ],
+)
+def test_reference_tables_are_written_on_all_shards(
+    both: Both, shards: Shards, statement: str
+) -> None:
+    wanted, found = say(both.plain, statement), say(both.gate, statement)
+    assert (found.affected, found.info, found.error) == (wanted.affected, wanted.info, wanted.error)
+    both.same("SELECT rate FROM rates")
+    for table in ("rates", "countries"):
+        one, other = shards.rows(f"SELECT * FROM {table}")
+        assert one == other
+
+
+def test_reference_tables_are_written_inside_transactions(both: Both, shards: Shards) -> None:
+    both.say("SET autocommit = 0")
+    both.say("INSERT INTO rates (rate) VALUES (1)")
+    both.say("UPDATE users SET age = 5 WHERE user_id = 3")
+    both.say("ROLLBACK")
+    both.same("SELECT * FROM rates")
+    both.say("INSERT INTO countries (code, name) VALUES ('it', NOW())")
+    both.say("INSERT INTO rates (rate) VALUES (2)")
+    both.say("COMMIT")
+    one, other = shards.rows("SELECT * FROM countries")
+    assert one == other and len(one) == 1
+    one, other = shards.rows("SELECT * FROM rates")
+    assert one == other and len(one) == 1
+
+
+def test_found_rows_are_told_to_clients_that_ask_for_them(
+    servers: tuple[Shards, Mysqld], gate: GateProcess, both: Both
+) -> None:
+    with (
+        servers[1].connect(
+            database="shop", autocommit=True, client_flag=CLIENT.FOUND_ROWS
+        ) as plain,
+        gate.connect(client_flag=CLIENT.FOUND_ROWS) as through,
+    ):
+        found = Both(plain, through)
+        assert found.say("UPDATE users SET age = 3").affected == 20
+        found.say(
+            "INSERT INTO users (user_id, name) VALUES (1, 'user 1'), (2, 'y'), (101, 'n') "
+            "ON DUPLICATE KEY UPDATE name = VALUES(name)"
+        )
