@@ -6,6 +6,7 @@ process id and the parent stay what the caller expects, paths are the host's, an
 
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 from mitosis_local.errors import Missing
@@ -25,12 +26,12 @@ exec {loader} --library-path {libraries} --argv0 {program} {program} "$first" {o
 """
 
 
-def key() -> str:
-    return key_of(SUITE, *PACKAGES)
+def key(packages: Sequence[str] = PACKAGES) -> str:
+    return key_of(SUITE, *packages)
 
 
-def folder(paths: Paths) -> Path:
-    return paths.rootfs / key()
+def folder(paths: Paths, packages: Sequence[str] = PACKAGES) -> Path:
+    return paths.rootfs / key(packages)
 
 
 def ensure(paths: Paths | None = None) -> Path:
@@ -38,13 +39,22 @@ def ensure(paths: Paths | None = None) -> Path:
     paths = paths or from_environment()
     with only_one(paths, "rootfs"):
         if not folder(paths).is_dir():
-            _build(folder(paths))
+            _build(folder(paths), PACKAGES)
         for name in WRAPPED:
             _wrap(paths, name)
     return folder(paths)
 
 
-def _build(target: Path) -> None:
+def ensure_with(packages: Sequence[str], paths: Paths | None = None) -> Path:
+    """Return a root file system of its own with these packages, for what is compared with."""
+    paths = paths or from_environment()
+    with only_one(paths, "rootfs"):
+        if not folder(paths, packages).is_dir():
+            _build(folder(paths, packages), packages)
+    return folder(paths, packages)
+
+
+def _build(target: Path, packages: Sequence[str]) -> None:
     if not shutil.which("mmdebstrap"):
         raise Missing("mmdebstrap is not installed: apt-get install mmdebstrap")
     making = target.with_name(f"{target.name}.making")
@@ -56,7 +66,7 @@ def _build(target: Path) -> None:
         "--mode=root",
         "--variant=minbase",
         f"--aptopt={APT_OPTION}",
-        f"--include={','.join(PACKAGES)}",
+        f"--include={','.join(packages)}",
         SUITE,
         making,
     )
