@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from mitosis_gate.planner.definitions import definition_of, key_facts, numbered
+from mitosis_gate.planner.definitions import definition_of, key_facts
 from mitosis_gate.planner.keys import hash_alike
 from mitosis_gate.planner.layout import Living, Place
 from mitosis_gate.planner.lexer import BadSql, Token
@@ -74,8 +74,12 @@ def _refused_for_sharded(
 ) -> Refuse | None:
     for at, token in enumerate(tokens):
         option = at + 1 < len(tokens) and tokens[at + 1].text == "="
-        if token.word == "AUTO_INCREMENT" and not option:
-            return numbered(place.table.name)
+        is_new = action == "ADD" and not statement.layout.single
+        if is_new and (token.word == "SERIAL" or (token.word == "AUTO_INCREMENT" and not option)):
+            return refuse(
+                f"a new AUTO_INCREMENT column would number the rows that {place.table.name} has on "
+                "each shard from 1: make a new table and copy the rows with INSERT ... SELECT"
+            )
     if action == "CONVERT" and place.key is not None and place.key.length:
         return refuse(
             f"CONVERT TO would change the collation of the sharding key {place.key_name}: MODIFY "

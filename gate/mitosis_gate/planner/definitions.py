@@ -66,16 +66,7 @@ def refused_table(
     facts = key_facts(definition, _table_collation(options))
     if isinstance(facts, str):
         return refuse(f"column {key} cannot be the sharding key: {facts}")
-    if any(d.has("AUTO_INCREMENT") or d.type == "serial" for d in definitions):
-        return numbered(rule.name)
     return None
-
-
-def numbered(name: str) -> Refuse:
-    return refuse(
-        f"AUTO_INCREMENT is not supported in the sharded table {name}: each shard would give out "
-        "the same numbers. Leave it out and let the program make the number, or use a UUID"
-    )
 
 
 def _is_primary_with(statement: Statement, part: Span, key: str) -> bool:

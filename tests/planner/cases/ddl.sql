@@ -94,10 +94,10 @@ CREATE TABLE mails (address VARCHAR(64) CHARACTER SET utf8mb4 NOT NULL) COLLATE 
 --> 1235 (42000) [gate] column address cannot be the sharding key: under its collation utf8mb4_general_ci different spellings are equal, and would hash apart: add CHARACTER SET utf8mb4 COLLATE utf8mb4_0900_bin to the column
 
 CREATE TABLE users (user_id BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY)
---> 1235 (42000) [gate] AUTO_INCREMENT is not supported in the sharded table users: each shard would give out the same numbers. Leave it out and let the program make the number, or use a UUID
+--> ddl CREATE TABLE users on 0,1,2,3
 
 CREATE TABLE users (id SERIAL, user_id BIGINT NOT NULL)
---> 1235 (42000) [gate] AUTO_INCREMENT is not supported in the sharded table users: each shard would give out the same numbers. Leave it out and let the program make the number, or use a UUID
+--> ddl CREATE TABLE users on 0,1,2,3
 
 CREATE TABLE users (user_id BIGINT NOT NULL) SELECT 1 AS user_id
 --> 1235 (42000) [gate] CREATE TABLE ... SELECT is not supported: CREATE TABLE with its columns, then INSERT ... SELECT
@@ -188,7 +188,7 @@ ALTER TABLE users CONVERT TO CHARACTER SET utf8mb4
 --> ddl ALTER TABLE users on 0,1,2,3
 
 ALTER TABLE users ADD COLUMN id BIGINT AUTO_INCREMENT PRIMARY KEY
---> 1235 (42000) [gate] AUTO_INCREMENT is not supported in the sharded table users: each shard would give out the same numbers. Leave it out and let the program make the number, or use a UUID
+--> 1235 (42000) [gate] a new AUTO_INCREMENT column would number the rows that users has on each shard from 1: make a new table and copy the rows with INSERT ... SELECT
 
 ALTER TABLE users RENAME TO nothing
 --> 1235 (42000) [gate] the keyspace does not say how table nothing is stored: name it in spec.tables with a shardingKey or reference: true, or set otherTables: unsharded

@@ -85,7 +85,7 @@ CREATE TABLE users (user_id DOUBLE NOT NULL)
 --> 1235 (42000) [gate] column user_id cannot be the sharding key: its type DOUBLE cannot be hashed the same way everywhere: use an integer, CHAR, VARCHAR, BINARY, VARBINARY, DATE or DATETIME
 
 CREATE TABLE users (user_id BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY)
---> 1235 (42000) [gate] AUTO_INCREMENT is not supported in the sharded table users: each shard would give out the same numbers. Leave it out and let the program make the number, or use a UUID
+--> ddl CREATE TABLE users on 0
 
 CREATE TABLE whatever (id INT)
 --> 1235 (42000) [gate] the keyspace does not say how table whatever is stored: name it in spec.tables with a shardingKey or reference: true, or set otherTables: unsharded
