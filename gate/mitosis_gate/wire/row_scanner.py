@@ -64,7 +64,7 @@ class RowScanner(Scanner):
             self._parts = []
         at = 0
         while True:
-            if self.expect == Expect.ROWS:
+            if self.expect == Expect.ROWS and not self._long:
                 at = self._cut_rows(data, at)
             end = self._end_of_packet(data, at)
             if not end:

@@ -1,0 +1,228 @@
+"""Rounds of statements on both sides: each has tables of its own, made from its seed alone.
+
+So `--seed S --statements N` with the seed of a round repeats what that round did.
+"""
+
+import random
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+import mysql.connector
+from gates import KEYSPACE, PASSWORD, USER, GateProcess, Shards
+from merge_servers import MergeServer
+
+from mysqld import Mysqld
+from oracle import schemas
+from oracle.compare import Answer, ask, ask_prepared, difference
+from oracle.queries import Queries, Statement
+from oracle.schemas import Table
+from oracle.writes import Writes
+
+SHARDS = 4
+STATEMENTS_OF_A_ROUND = 400
+_CHECK_EVERY = 100
+_NOT_DURABLE = ("--innodb-flush-log-at-trx-commit=0", "--skip-log-bin")
+_LITERALS = re.compile(r"(?<![\w.'%])(?:'(?:[^'\\]|'')*'|-?\d+(?:\.\d+)?)(?![\w.'(])")
+
+
+@dataclass
+class Side:
+    text: Any
+    """A connection of pymysql."""
+    binary: Any
+    """One of mysql.connector."""
+
+
+@dataclass
+class World:
+    gate: Side
+    plain: Side
+    shards: Shards
+
+
+@contextmanager
+def world() -> Iterator[World]:
+    """Four shards, a gate with its merge server, and a plain server."""
+    with ExitStack() as stack:
+        shards = stack.enter_context(Shards(SHARDS, schemas.RULES, options=_NOT_DURABLE))
+        plain = stack.enter_context(Mysqld(options=_NOT_DURABLE))
+        merge = stack.enter_context(MergeServer())
+        gate = stack.enter_context(GateProcess(shards.table(), shards.users(), merge.option))
+        plain.query(f"CREATE DATABASE {KEYSPACE}")
+        plain.query(f"CREATE USER {USER}@'%%' IDENTIFIED BY %s", PASSWORD)
+        plain.query(f"GRANT ALL ON {KEYSPACE}.* TO {USER}@'%'")
+        yield World(_side(stack, gate.port), _side(stack, plain.port), shards)
+
+
+def _side(stack: ExitStack, port: int) -> Side:
+    import pymysql
+
+    login = {
+        "host": "127.0.0.1",
+        "port": port,
+        "user": USER,
+        "password": PASSWORD,
+        "database": KEYSPACE,
+        "autocommit": True,
+    }
+    text = stack.enter_context(pymysql.connect(**login, charset="utf8mb4"))  # type: ignore[call-overload]
+    binary = mysql.connector.connect(**login, use_pure=True, ssl_disabled=False)
+    stack.callback(binary.close)
+    return Side(text, binary)
+
+
+@dataclass
+class Count:
+    answered: int = 0
+    reads: int = 0
+    """SELECT statements that the plain server takes."""
+    refused_reads: int = 0
+    refusals: Counter[str] = field(default_factory=Counter)
+    examples: dict[str, str] = field(default_factory=dict)
+    differences: list[str] = field(default_factory=list)
+
+    @property
+    def refused_share(self) -> float:
+        return self.refused_reads / max(1, self.reads)
+
+    def report(self) -> str:
+        lines = [f"{n:6} {kind}\n         {self.examples[kind]}" for kind, n in self.refusals.most_common()]
+        return "\n".join(
+            (
+                *lines,
+                f"{self.answered} statements compared, {len(self.differences)} differences",
+                f"{self.refused_reads} of {self.reads} valid SELECTs refused: "
+                f"{self.refused_share:.2%}",
+            )
+        )
+
+
+def run(
+    world: World,
+    seed: int,
+    statements: int,
+    most_differences: int,
+    show: Callable[[str], None] = lambda text: None,
+) -> Count:
+    """Run rounds with the seeds `seed`, `seed` + 1 ... until so many statements are done."""
+    count = Count()
+    done = 0
+    while done < statements and len(count.differences) < most_differences:
+        size = min(STATEMENTS_OF_A_ROUND, statements - done)
+        Round(world, seed, count, show).run(size)
+        done += size
+        seed += 1
+    return count
+
+
+class Round:
+    def __init__(self, world: World, seed: int, count: Count, show: Callable[[str], None]) -> None:
+        self._world = world
+        self._seed = seed
+        self._count = count
+        self._show = show
+        self._random = random.Random(seed)
+        self._tables: Sequence[Table] = schemas.make(self._random)
+        self._fill = schemas.filling(self._tables, self._random)
+        self._queries = Queries(self._tables, self._random)
+        self._writes = Writes(self._tables, self._random)
+
+    def run(self, statements: int) -> None:
+        self._refill()
+        for number in range(statements):
+            reads = self._random.random() < 0.8
+            statement = (self._queries if reads else self._writes).statement()
+            is_binary = self._random.random() < 0.15
+            where = f"statement {number} of seed {self._seed}"
+            self._compare(statement, is_binary, where)
+            if number % _CHECK_EVERY == _CHECK_EVERY - 1:
+                self._check_tables(where)
+
+    def _refill(self) -> None:
+        for side in (self._world.gate, self._world.plain):
+            for statement in self._fill:
+                answer = ask(side.text, statement)
+                assert not answer.error, f"seed {self._seed}: {statement}: {answer}"
+
+    def _compare(self, statement: Statement, is_binary: bool, where: str) -> None:
+        if is_binary:
+            text, values = _parameters(statement.text)
+            shown = f"{text} with {values}"
+        else:
+            text, values = statement.text, []
+            shown = text
+
+        def answer(side: Side) -> Answer:
+            if is_binary:
+                return ask_prepared(side.binary, text, values)
+            return ask(side.text, text)
+
+        ours = answer(self._world.gate)
+        if ours.is_refusal:
+            self._refused(statement, shown, ours, answer)
+            return
+        theirs = answer(self._world.plain)
+        self._count.answered += 1
+        if statement.reads and not theirs.error:
+            self._count.reads += 1
+        found = difference(statement, ours, theirs)
+        if found:
+            self._differs(f"{where}: {found} differ\n  {shown}\n  gate:  {ours}\n  plain: {theirs}")
+            if not statement.reads:
+                self._refill()
+
+    def _refused(
+        self, statement: Statement, shown: str, ours: Answer, answer: Callable[[Side], Answer]
+    ) -> None:
+        kind = ("" if statement.reads else "write: ") + ours.refusal_class
+        if statement.reads:
+            theirs = answer(self._world.plain)
+            if theirs.error:
+                kind = f"(MySQL: {theirs.error}) {kind}"
+            else:
+                self._count.reads += 1
+                self._count.refused_reads += 1
+        self._count.refusals[kind] += 1
+        self._count.examples.setdefault(kind, shown)
+
+    def _differs(self, text: str) -> None:
+        self._count.differences.append(text)
+        self._show(text)
+
+    def _check_tables(self, where: str) -> None:
+        for table in self._tables:
+            statement = Statement(f"SELECT * FROM {table.name}")
+            ours = ask(self._world.gate.text, statement.text)
+            theirs = ask(self._world.plain.text, statement.text)
+            found = difference(statement, ours, theirs)
+            if found:
+                self._differs(f"after {where}: {table.name}: {found} differ\n{ours}\n{theirs}")
+                self._refill()
+                return
+
+
+def _parameters(sql: str) -> tuple[str, list[Any]]:
+    """Literals behind WHERE or VALUES as parameters: those elsewhere can be structure."""
+    for word in (" WHERE ", " VALUES "):
+        head, found, tail = sql.partition(word)
+        if not found:
+            continue
+        stop = re.search(r" (?:GROUP BY|ORDER BY|LIMIT|HAVING|UNION|ON DUPLICATE|SELECT)\b", tail)
+        body, rest = (tail[: stop.start()], tail[stop.start() :]) if stop else (tail, "")
+        values: list[Any] = []
+
+        def replace(match: re.Match[str], values: list[Any] = values) -> str:
+            text = match.group()
+            if text.startswith("'"):
+                values.append(text[1:-1].replace("''", "'").replace("\\\\", "\\"))
+            else:
+                values.append(Decimal(text) if "." in text else int(text))
+            return "?"
+
+        return head + found + _LITERALS.sub(replace, body) + rest, values
+    return sql, []
