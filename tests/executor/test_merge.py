@@ -20,6 +20,19 @@ def test_equal_columns_are_those_of_the_first_shard() -> None:
     assert merge.agreed_columns([("a", first), ("b", packed(NUMBER, TEXT))]) is first
 
 
+def test_another_scale_is_another_meaning_and_of_text_it_is_none() -> None:
+    def decimals(kind: int, count: int) -> list[bytes]:
+        return packed(Column("n", kind, 63, decimals=count))
+
+    assert merge.agreed_columns(
+        [("a", decimals(c.TYPE_VAR_STRING, 31)), ("b", decimals(c.TYPE_VAR_STRING, 0))]
+    )
+    with pytest.raises(ShardsDisagree):
+        merge.agreed_columns(
+            [("a", decimals(c.TYPE_NEWDECIMAL, 2)), ("b", decimals(c.TYPE_NEWDECIMAL, 4))]
+        )
+
+
 def test_length_and_nullability_may_differ() -> None:
     other = Column("n", c.TYPE_LONGLONG, 63, 11)
     assert merge.agreed_columns([("a", packed(NUMBER)), ("b", packed(other))])
@@ -32,7 +45,7 @@ def test_length_and_nullability_may_differ() -> None:
         Column("m", c.TYPE_LONGLONG, 63),
         Column("n", c.TYPE_LONGLONG, 255),
         Column("n", c.TYPE_LONGLONG, 63, flags=c.FLAG_UNSIGNED),
-        Column("n", c.TYPE_LONGLONG, 63, decimals=2),
+        Column("n", c.TYPE_LONGLONG, 254),
     ],
 )
 def test_columns_of_another_meaning_are_refused_by_name(other: Column) -> None:

@@ -12,14 +12,25 @@ from mitosis_gate.wire import packets
 from mitosis_gate.wire.packets import Column, Ok
 
 MOST_WARNINGS = 0xFFFF
+_WITH_DECIMALS = frozenset(
+    {
+        c.TYPE_DECIMAL,
+        c.TYPE_NEWDECIMAL,
+        c.TYPE_FLOAT,
+        c.TYPE_DOUBLE,
+        c.TYPE_TIME,
+        c.TYPE_DATETIME,
+        c.TYPE_TIMESTAMP,
+    }
+)
 _HINT = "their tables differ; look for DDL that reached only some of the shards"
 
 
 def agreed_columns(answers: Sequence[tuple[str, Sequence[bytes]]]) -> Sequence[bytes]:
     """Return the definitions of the first shard; raise ShardsDisagree, naming two shards.
 
-    What may differ: the longest value so far, and whether a column can be NULL, which MySQL
-    concludes from the rows it finds.
+    What may differ: the longest value so far, whether a column can be NULL, and the decimals of a
+    column of text, which MySQL concludes from the rows it finds and from the way it takes.
     """
     first_shard, first = answers[0]
     for shard, definitions in answers[1:]:
@@ -45,7 +56,7 @@ def _meaning(column: Column) -> tuple[str, int, int, int, int]:
         column.name,
         column.type,
         column.charset,
-        column.decimals,
+        column.decimals if column.type in _WITH_DECIMALS else 0,
         column.flags & c.FLAG_UNSIGNED,
     )
 

@@ -2,6 +2,7 @@
 
 import math
 import re
+import struct
 import unicodedata
 from collections import Counter
 from collections.abc import Sequence
@@ -15,7 +16,11 @@ import pymysql
 from oracle.queries import Statement
 
 GATE_SAYS = "[gate]"
+UNREADABLE = -1
 _UNSIGNED = 0x20
+_WITH_DECIMALS = frozenset({0, 4, 5, 7, 11, 12, 246})
+"""Type codes of decimals, floats, times and timestamps."""
+_SHOWN = 8
 _NAMES = re.compile(r"`[^`]*`|'[^']*'|\b(?:users|orders|tags|countries|[a-z]\d|[a-z]\.\w+|\d+)\b")
 
 
@@ -44,10 +49,9 @@ class Answer:
     def __str__(self) -> str:
         if self.error:
             return f"error {self.error} ({self.state}) {self.text}"
-        shown = "\n".join(f"    {row}" for row in self.rows[:30])
         return (
             f"{len(self.rows)} rows, {self.affected} affected, id {self.last_id}, "
-            f"{self.warnings} warnings, columns {self.columns}\n{shown}"
+            f"{self.warnings} warnings"
         )
 
 
@@ -58,8 +62,15 @@ def ask(connection: Any, sql: str) -> Answer:
             affected = cursor.execute(sql)
             result = cursor._result
             columns = tuple(
-                (f.name, f.type_code, f.charsetnr, f.scale, f.flags & _UNSIGNED)
-                for f in result.fields or ()
+                (
+                    f.name,
+                    f.type_code,
+                    f.charsetnr,
+                    # of text it is 0 or 31, by the way that MySQL took to an equal result
+                    f.scale if f.type_code in _WITH_DECIMALS else 0,
+                    f.flags & _UNSIGNED,
+                )
+                for f in getattr(result, "fields", ())
             )
             return Answer(
                 tuple(cursor.fetchall()),
@@ -82,41 +93,57 @@ def ask_prepared(connection: Any, sql: str, values: Sequence[Any]) -> Answer:
         rows = tuple(cursor.fetchall()) if cursor.description else ()
         columns = tuple((d[0], d[1]) for d in cursor.description or ())
         affected = len(rows) if columns else cursor.rowcount
+        cursor.close()
         return Answer(rows, columns, affected)
     except mysql.connector.Error as exc:
-        return Answer(error=exc.errno, state=exc.sqlstate or "", text=exc.msg or "")
-    finally:
-        cursor.close()
+        if exc.errno > 0 and exc.sqlstate:
+            cursor.close()
+            return Answer(error=exc.errno, state=exc.sqlstate, text=exc.msg or "")
+        problem = repr(exc)
+    except (struct.error, ValueError, IndexError, TypeError) as exc:
+        problem = repr(exc)  # what was sent is not what the protocol says
+    connection.reconnect()
+    return Answer(error=UNREADABLE, text=problem)
 
 
 def difference(statement: Statement, ours: Answer, theirs: Answer) -> str:
     """What is not the same; empty when nothing is. `ours` is no refusal."""
     if ours.error != theirs.error:
-        return "error"
+        return f"errors: {ours} / {theirs}"
     if ours.error:
-        return "" if ours.state == theirs.state else "SQLSTATE"
+        return "" if ours.state == theirs.state else f"SQLSTATE: {ours.state} / {theirs.state}"
     if ours.columns != theirs.columns:
-        return "columns"
-    if len(ours.rows) != len(theirs.rows):
-        return "number of rows"
+        pairs = zip(ours.columns, theirs.columns, strict=False)
+        other = [f"{mine} / {yours}" for mine, yours in pairs if mine != yours]
+        return f"columns: {'; '.join(other)} of {len(ours.columns)}, {len(theirs.columns)}"
     if not statement.any_rows:
-        mine, other = _comparable(statement, ours), _comparable(statement, theirs)
-        if Counter(mine) != Counter(other):
-            return "rows"
-        for at in statement.sorted_by:
-            if [row[at] for row in mine] != [row[at] for row in other]:
-                return f"order of column {at + 1}"
-    if ours.affected != theirs.affected:
-        return "affected rows"
-    if ours.last_id != theirs.last_id:
-        return "last insert id"
-    if ours.warnings != theirs.warnings:
-        return "warnings"
+        found = _other_rows(statement, ours, theirs)
+        if found:
+            return found
+    for what in ("affected", "last_id", "warnings"):
+        if getattr(ours, what) != getattr(theirs, what):
+            return f"{what}: {getattr(ours, what)} / {getattr(theirs, what)}"
+    return "" if len(ours.rows) == len(theirs.rows) else f"rows: {ours} / {theirs}"
+
+
+def _other_rows(statement: Statement, ours: Answer, theirs: Answer) -> str:
+    mine, yours = Counter(_rows(ours, statement.folds)), Counter(_rows(theirs, statement.folds))
+    if mine != yours:
+        extra, missing = list((mine - yours).elements()), list((yours - mine).elements())
+        return (
+            f"rows: {len(extra)} that MySQL has not {extra[:_SHOWN]}, "
+            f"{len(missing)} missing {missing[:_SHOWN]}"
+        )
+    sorted_ours, sorted_theirs = _rows(ours, True), _rows(theirs, True)
+    for at in statement.sorted_by:
+        column, expected = [row[at] for row in sorted_ours], [row[at] for row in sorted_theirs]
+        if column != expected:
+            return f"order of column {at + 1}: {column[:30]} / {expected[:30]}"
     return ""
 
 
-def _comparable(statement: Statement, answer: Answer) -> list[tuple[Any, ...]]:
-    return [tuple(_value(v, statement.folds) for v in row) for row in answer.rows]
+def _rows(answer: Answer, folds: bool) -> list[tuple[Any, ...]]:
+    return [tuple(_value(v, folds) for v in row) for row in answer.rows]
 
 
 def _value(value: Any, folds: bool) -> Any:
@@ -125,6 +152,8 @@ def _value(value: Any, folds: bool) -> Any:
         return 0.0 if value == 0 else float(f"{value:.10g}") if math.isfinite(value) else value
     if isinstance(value, Decimal):
         return str(value)  # 1.0 is not 1.00
+    if folds and isinstance(value, bytes | bytearray):
+        value = bytes(value).decode("latin1")
     if folds and isinstance(value, str):
         plain = unicodedata.normalize("NFKD", value.replace("ß", "ss"))
         return "".join(c for c in plain if not unicodedata.combining(c)).casefold().rstrip(" ")

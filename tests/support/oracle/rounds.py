@@ -172,7 +172,7 @@ class Round:
             self._count.reads += 1
         found = difference(statement, ours, theirs)
         if found:
-            self._differs(f"{where}: {found} differ\n  {shown}\n  gate:  {ours}\n  plain: {theirs}")
+            self._differs(f"{where}: {shown}\n    gate / MySQL: {found}")
             if not statement.reads:
                 self._refill()
 
@@ -201,7 +201,7 @@ class Round:
             theirs = ask(self._world.plain.text, statement.text)
             found = difference(statement, ours, theirs)
             if found:
-                self._differs(f"after {where}: {table.name}: {found} differ\n{ours}\n{theirs}")
+                self._differs(f"after {where}: {table.name} has other rows: {found}")
                 self._refill()
                 return
 
