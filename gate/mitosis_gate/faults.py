@@ -1,8 +1,8 @@
-"""Deaths and pauses on demand, for tests: set in the environment only, off in every other process.
+"""Deaths and pauses on demand, for tests: switched on by the environment only.
 
-`MITOSIS_GATE_FAULT_AT=prepared:kill` ends the process without another word when it gets there;
-`prepared:/path` makes that file there and goes on once somebody has removed it. Points are named in
-`executor.commit`.
+`MITOSIS_GATE_FAULTS` names a folder. When the process comes to a point and the folder has a file of
+that name, it ends without another word if `kill` stands in it; else it makes `<point>.reached` and
+goes on once the file is gone. The points are named in `executor.commit`.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ import signal
 from collections.abc import Mapping
 from pathlib import Path
 
-VARIABLE = "MITOSIS_GATE_FAULT_AT"
+VARIABLE = "MITOSIS_GATE_FAULTS"
 _LOOK_SECONDS = 0.01
 
 log = logging.getLogger(__name__)
@@ -20,15 +20,18 @@ log = logging.getLogger(__name__)
 
 class Faults:
     def __init__(self, environment: Mapping[str, str]) -> None:
-        self._point, _, self._what = environment.get(VARIABLE, "").partition(":")
+        folder = environment.get(VARIABLE)
+        self._folder = Path(folder) if folder else None
 
     async def at(self, point: str) -> None:
-        if point != self._point:
+        if self._folder is None:
             return
-        log.critical("%s at %s, as %s says", self._what, point, VARIABLE)
-        if self._what == "kill":
+        order = self._folder / point
+        if not await asyncio.to_thread(order.exists):
+            return
+        log.critical("struck at %s, as %s says", point, VARIABLE)
+        if await asyncio.to_thread(order.read_text) == "kill":
             os.kill(os.getpid(), signal.SIGKILL)
-        marker = Path(self._what)
-        await asyncio.to_thread(marker.touch)
-        while await asyncio.to_thread(marker.exists):  # noqa: ASYNC110  a file tells nobody
+        await asyncio.to_thread(order.with_name(point + ".reached").touch)
+        while await asyncio.to_thread(order.exists):  # noqa: ASYNC110  a file tells nobody
             await asyncio.sleep(_LOOK_SECONDS)

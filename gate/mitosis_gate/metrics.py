@@ -60,7 +60,7 @@ PINNED = _gauge("pinned_sessions", "Sessions that keep their backend, by reason"
 # transactions over several shards
 TRANSACTIONS = _counter(
     "transactions_total",
-    "Transactions over several shards: committed in one, committed in two phases, serially, "
+    "Transactions over several shards: committed in one or in two phases, serially, "
     "partly, rolled back, unknown",
     "outcome",
 )

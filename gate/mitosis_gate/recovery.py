@@ -27,10 +27,10 @@ from mitosis_routing.table import RoutingTable
 
 log = logging.getLogger(__name__)
 
-LOOK_SECONDS = 5.0
 LIMIT_SECONDS = 20.0
 """For one answer of one shard, waiting for the primary included."""
 PRUNE_SECONDS = 60.0
+"""At the most between two deletions of old decisions."""
 PRUNE_ROWS = 1000
 _RECOVER = b"XA RECOVER CONVERT XID"
 _OLD = (
@@ -96,7 +96,7 @@ class Recovery:
                 except GateError as exc:
                     log.warning("recovery of keyspace %s: %s", keyspace, exc.text)
             self._wake.clear()
-            pause = LOOK_SECONDS * random.uniform(0.5, 1.0)
+            pause = self._settings.settle_seconds * random.uniform(0.5, 1.0)
             try:
                 async with asyncio.timeout(pause):
                     await self._wake.wait()
@@ -116,7 +116,8 @@ class Recovery:
         of_keyspace = {b: t for b, t in self._seen_since.items() if b.keyspace == keyspace}
         settling = due(of_keyspace, self._decisions.live, now, limit)
         await asyncio.gather(*(self._settle(branch) for branch in settling))
-        if look.is_complete and now - self._pruned_at.get(keyspace, 0.0) > PRUNE_SECONDS:
+        pause = min(PRUNE_SECONDS, self._settings.decision_retention_seconds)
+        if look.is_complete and now - self._pruned_at.get(keyspace, 0.0) > pause:
             self._pruned_at[keyspace] = now
             await self._prune(table, {b.xid.gtrid for b in look.branches})
 

@@ -123,7 +123,8 @@ class Settings:
     lock_wait_seconds: int = 10
     """The longest wait for a row lock inside a transaction over several shards."""
     settle_seconds: float = 5.0
-    """How long a prepared branch may be seen before somebody else than its gate ends it."""
+    """How long a prepared branch may be seen before somebody else than its gate ends it; and the
+    longest time between two looks for such branches."""
     decision_retention_seconds: float = 900.0
     """How long the outcome of a transaction over several shards is kept."""
     transaction_journal: Path | None = None

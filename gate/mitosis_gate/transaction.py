@@ -359,34 +359,33 @@ class Transaction:
             raise self._is_lost()
         if self._joined:
             self._must_live(self._connections())
-            await to_the_end(self._commit_all(self._take()))
+            has_snapshot = self._has_snapshot
+            await to_the_end(self._commit_all(self._take(), has_snapshot))
             return
         self._close()
         bound = self.bound
         if bound is None or not bound.in_transaction:
             return
         try:
-            if not bound.alive:
-                raise BackendLost(f"the connection to shard {bound.shard} broke")
-            await bound.query(b"COMMIT")
-        except BackendLost as exc:
-            self.bound = None
-            raise CommitUnknown(
-                f"nobody knows whether the transaction on shard {bound.shard} was committed: "
-                f"{exc.text}; look at the data before you repeat it"
-            ) from exc
+            await commit.commit_alone(bound)
+        except CommitUnknown:
+            self._holder.lose_pins(bound)
+            self.bound = self._holder.pinned_connection()
+            raise
         finally:
             if self.bound is not None:
                 self.settle(bound)
 
-    async def _commit_all(self, branches: Sequence[Branch]) -> None:
+    async def _commit_all(self, branches: Sequence[Branch], has_snapshot: bool) -> None:
         """`branches` are the session's no more, which may end meanwhile."""
         holder = self._holder
         keyspace = holder.account.keyspace
         order = {shard.name: at for at, shard in enumerate(holder.table.shards)}
         first, others = branches[0], branches[1:]
         try:
-            if all(b.xid is not None for b in others):
+            if has_snapshot:
+                await holder.commits.snapshot(branches)
+            elif all(b.xid is not None for b in others):
                 await holder.commits.ending(keyspace, first, others).commit()
             else:
                 ordered = sorted(branches, key=lambda b: order.get(b.shard, -1))

@@ -14,6 +14,7 @@ from mitosis_gate.backends.account import Account
 from mitosis_gate.backends.connection import BackendConnection
 from mitosis_gate.backends.variables import Variables
 from mitosis_gate.errors import MysqlError
+from mitosis_gate.executor import own_variables
 from mitosis_gate.executor.client import Client
 from mitosis_gate.planner.build import Planner
 from mitosis_gate.planner.plan import Assignment, Refuse, SetClass, SetStatement
@@ -72,18 +73,20 @@ class Assignments:
     async def carry_out(self, plan: SetStatement, client: Client, planner: Planner) -> None:
         """Answers the client; raises the error of the server when it refuses one of the values."""
         wanted = [a for a in plan.assignments if a.kind is not SetClass.IGNORE]
-        tried = [a for a in wanted if a.name != "autocommit" or not a.literal]
+        tried = [a for a in wanted if not _is_ours(a)]
         change = self._remembered(client.account, tried)
         if change is None:
             async with _somewhere(client) as backend:
                 computed = [await _computed(a, backend, planner) for a in tried]
                 wanted = [a for a in wanted if a not in tried] + computed
-                change = await _tried([a for a in computed if a.name != "autocommit"], backend)
+                change = await _tried([a for a in computed if not _is_ours(a)], backend)
                 backend.applied = change.on(backend.applied)
             self._remember(client.account, tried, change)
         client.variables = change.on(client.variables)
         for assignment in wanted:
-            if assignment.name == "autocommit":
+            if assignment.kind is SetClass.OWN:
+                own_variables.assign(client, assignment)
+            elif assignment.name == "autocommit":
                 await _set_autocommit(client, assignment.value)
         client.send_ok(warnings=len(plan.assignments) - len(wanted))
 
@@ -103,6 +106,13 @@ class Assignments:
         if len(self._known) >= MOST_REMEMBERED:
             del self._known[next(iter(self._known))]
         self._known[account, _text(assignments)] = (self._clock(), change)
+
+
+def _is_ours(assignment: Assignment) -> bool:
+    """No server needs to be asked about it."""
+    return assignment.literal and (
+        assignment.kind is SetClass.OWN or assignment.name == "autocommit"
+    )
 
 
 def _text(assignments: Sequence[Assignment]) -> bytes:

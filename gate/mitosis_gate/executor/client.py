@@ -86,6 +86,12 @@ class Client(Protocol):
         a write that fails leaves nothing on any shard; else a transaction of its own, committed at
         the end of the block. Answer the client behind the block."""
 
+    def own(self, name: str) -> str:
+        """The value of one of the gate's own variables, `planner.own_variables.OWN`."""
+
+    def set_own(self, name: str, value: str | None) -> None:
+        """None: the usual value of this user."""
+
     async def any_backend(self) -> BackendConnection:
         """The bound one, or one of the shard used last, or of the first; as `backend`."""
 

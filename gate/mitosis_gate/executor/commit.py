@@ -26,6 +26,7 @@ from mitosis_gate.errors import (
     GateError,
     MysqlError,
     PartlyDone,
+    SeveralShards,
     TransactionLost,
 )
 from mitosis_gate.executor.decisions import UNKNOWN_XID, Decisions, Outcome
@@ -197,6 +198,19 @@ class Commits:
     def ending(self, keyspace: str, first: Branch, others: Sequence[Branch]) -> "Ending":
         return Ending(self._decisions, self._faults, keyspace, first, others, self._hold_seconds)
 
+    async def snapshot(self, branches: Sequence[Branch]) -> None:
+        """Plain branches of which one at most may have written."""
+        writers = [b for b in branches if b.has_written]
+        await roll_back([b for b in branches if b not in writers] if len(writers) < 2 else branches)
+        if len(writers) > 1:
+            raise SeveralShards(
+                "a transaction WITH CONSISTENT SNAPSHOT has written on shards "
+                f"{', '.join(b.shard for b in writers)} and can commit on one only: it is rolled "
+                "back; begin without the snapshot"
+            )
+        for writer in writers:
+            await commit_alone(writer.connection)
+
     async def serially(self, keyspace: str, branches: Sequence[Branch]) -> None:
         """Plain COMMITs, one after the other; raises PartlyDone when some are, and some not."""
         done: list[str] = []
@@ -263,6 +277,7 @@ class Ending:
         self._has_failed = False
         self._outcome: Outcome | None = None
         self._has_asked = False
+        self._was_decided = False
         self._steps: dict[Step, Callable[[], Awaitable[None]]] = {
             Step.END: self._end,
             Step.READERS: self._end_readers,
@@ -288,7 +303,7 @@ class Ending:
         await self._faults.at("begun")
         while (step := next_step(self._seen())) in self._steps:
             await self._steps[step]()
-        kind = "two phases" if any(b.state is State.COMMITTED for b in self._others) else "one"
+        kind = "two phases" if self._was_decided else "one phase"
         if step is Step.SUCCEEDED:
             metrics.TRANSACTIONS.labels(outcome=f"committed in {kind}").inc()
             return
@@ -378,6 +393,7 @@ class Ending:
         try:
             await self._first.connection.query(sql)
             self._first.state = State.DECIDED
+            self._was_decided = True
         except GateError as exc:
             if not self._first.connection.alive:
                 self._first.state = State.GONE
@@ -448,6 +464,19 @@ class Ending:
             self._problem = self._problem or exc
         except GateError as exc:
             self._fail(exc)
+
+
+async def commit_alone(connection: BackendConnection) -> None:
+    """The plain COMMIT of the only shard that matters; raises CommitUnknown."""
+    try:
+        if not connection.alive:
+            raise BackendLost(f"the connection to shard {connection.shard} broke")
+        await connection.query(b"COMMIT")
+    except BackendLost as exc:
+        raise CommitUnknown(
+            f"nobody knows whether the transaction on shard {connection.shard} was committed: "
+            f"{exc.text}; look at the data before you repeat it"
+        ) from exc
 
 
 async def _unlimit(first: BackendConnection) -> None:

@@ -21,7 +21,7 @@ from mitosis_gate.errors import (
     ShardUnavailable,
     UnknownTable,
 )
-from mitosis_gate.executor import ddl, merge
+from mitosis_gate.executor import ddl, merge, own_variables
 from mitosis_gate.executor.assignments import Assignments
 from mitosis_gate.executor.client import Client
 from mitosis_gate.executor.copying import Copying, CopyLimits
@@ -106,6 +106,8 @@ class Executor:
             case plans.SetStatement():
                 planner = await self._planners.ready(client.account.keyspace)
                 await self._assignments.carry_out(plan, client, planner)
+            case plans.OwnVariables():
+                own_variables.answer(plan, client)
             case plans.SetTransaction():
                 _set_transaction(plan, sql, client)
             case plans.Refuse(code=code, sqlstate=state, message=message):

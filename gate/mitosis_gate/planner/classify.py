@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from mitosis_gate.planner import ddl, show
+from mitosis_gate.planner import ddl, own_variables, show
 from mitosis_gate.planner.changes import change_rule, with_rule
 from mitosis_gate.planner.effects import VARIABLE_SET, effects_of
 from mitosis_gate.planner.inserts import insert_rule
@@ -44,6 +44,8 @@ def _rule_for(statement: Statement) -> Rule:
         if len(parts) > 1:
             return Fixed(Batch(parts), cacheable=False)
     word = statement.words[0]
+    if word in ("SELECT", "SHOW") and (own := own_variables.asked(statement)) is not None:
+        return Fixed(own, cacheable=word == "SELECT")
     if word in _RULES:
         return _RULES[word](statement)
     if word in _PLANS:

@@ -431,6 +431,8 @@ class SetClass(StrEnum):
     """Set on each connection that works for the session."""
     IGNORE = "ignore"
     """Means nothing behind a gate: accept it with a warning and do nothing."""
+    OWN = "own"
+    """The gate's own: the servers do not know it."""
     USER = "user"
     """A user variable, `@name`: set on each connection that works for the session."""
 
@@ -466,6 +468,16 @@ class SetStatement:
     """Validate all on one connection, then keep them in the session's settings."""
 
     assignments: tuple[Assignment, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OwnVariables:
+    """Answer with one row: the gate's own variables."""
+
+    columns: tuple[tuple[str, str], ...]
+    """Title of the column, and name of the variable."""
+    is_shown: bool = False
+    """SHOW VARIABLES: the first column has the name, the second the value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -541,6 +553,7 @@ Plan = (
     | TransactionControl
     | SetTransaction
     | SetStatement
+    | OwnVariables
     | Use
     | Kill
     | ConnectionId

@@ -4,6 +4,7 @@ A variable that is not named here is applied on the servers, which then judge it
 that mean another thing behind a gate, or that would change how statements must be read.
 """
 
+from mitosis_gate.planner import own_variables
 from mitosis_gate.planner.effects import effects_of
 from mitosis_gate.planner.lexer import BadSql, Kind, unquoted
 from mitosis_gate.planner.plan import Assignment, Flag, Plan, Refuse, SetClass, SetStatement
@@ -29,6 +30,7 @@ _REFUSED = {
     "insert_id": "generated numbers belong to the shards",
     "last_insert_id": "generated numbers belong to the shards",
     "identity": "generated numbers belong to the shards",
+    "xa_detach_on_prepare": "transactions over several shards depend on it",
     "gtid_next": "transaction numbers belong to the servers",
     "pseudo_thread_id": "it belongs to the servers",
     "pseudo_replica_mode": "it belongs to the servers",
@@ -217,6 +219,8 @@ def judged(name: str, value: bytes) -> Assignment | Refuse:
     plain = _plain(value)
     if name in _OFF_ONLY and plain.upper() in ("0", "OFF", "FALSE"):
         return Assignment(name, value, SetClass.IGNORE)
+    if name in own_variables.OWN:
+        return own_variables.judged(name, value, plain)
     refusal = _refused_name(name)
     if refusal is not None:
         return refusal
@@ -254,6 +258,8 @@ def _refused_name(name: str) -> Refuse | None:
 
 
 def _class_of(name: str) -> SetClass:
+    if name in own_variables.OWN:
+        return SetClass.OWN
     if name in GATE:
         return SetClass.GATE
     return SetClass.IGNORE if name in IGNORED else SetClass.APPLY

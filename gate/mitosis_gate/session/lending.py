@@ -21,6 +21,7 @@ from mitosis_gate.backends.variables import Variables
 from mitosis_gate.errors import BackendLost, MysqlError, SeveralShards, ShardUnavailable
 from mitosis_gate.executor.commit import Commits
 from mitosis_gate.planner.build import Planner
+from mitosis_gate.planner.own_variables import OWN
 from mitosis_gate.planner.plan import DEFAULT_VARIANT, Variant
 from mitosis_gate.session.answers import Answers
 from mitosis_gate.session.services import Services
@@ -44,6 +45,7 @@ class Lending(Answers):
         "_last",
         "_login_variables",
         "_outside",
+        "_own",
         "_pins",
         "_planner",
         "_reads",
@@ -88,6 +90,8 @@ class Lending(Answers):
         """The statement that runs only reads: it need not wait for whom writes must wait for."""
         self._wants_fresh = False
         """Connections that lay idle are not to be trusted now."""
+        self._own: dict[str, str] = {}
+        """The gate's own variables that were set."""
         self._pins: dict[str, BackendConnection] = {}
         """What is kept on connections, by reason."""
         self._transaction = Transaction(self._as_holder())
@@ -174,9 +178,23 @@ class Lending(Answers):
 
     @property
     def transaction_mode(self) -> TransactionMode:
-        user = self.account.user
-        modes = (u.transaction_mode for u in self.table.users if u.name == user)
-        return next(modes, TransactionMode.ATOMIC)
+        return TransactionMode(self.own("transaction_mode"))
+
+    def own(self, name: str) -> str:
+        value = self._own.get(name)
+        if value is not None:
+            return value
+        if name == "transaction_mode" and self._lanes is not None:
+            user = self.account.user
+            modes = (u.transaction_mode for u in self.table.users if u.name == user)
+            return next(modes, TransactionMode.ATOMIC).value
+        return (OWN[name] or ("0",))[0]
+
+    def set_own(self, name: str, value: str | None) -> None:
+        if value is None:
+            self._own.pop(name, None)
+        else:
+            self._own[name] = value
 
     async def borrow(self, shard: str) -> BackendConnection:
         for kept in self._pins.values():

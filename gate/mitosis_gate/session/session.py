@@ -232,6 +232,7 @@ class Session(Prepared):
         self._statements.clear()
         self._transaction.forget()
         self.last_insert_id = 0
+        self._own.clear()
         self._set_variables(self._login_variables)
 
     def _change_user(self, payload: bytes) -> None:

@@ -1,0 +1,97 @@
+"""Session variables of the gate itself: the servers do not know them.
+
+SET takes them among others. They are answered in `SELECT @@name [AS alias], ...` that asks for
+nothing else, and in `SHOW VARIABLES LIKE 'name'`; anywhere else the server says that it knows no
+such variable.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from mitosis_gate.planner.lexer import Kind, Token, unquoted
+from mitosis_gate.planner.plan import Assignment, OwnVariables, Refuse, SetClass
+from mitosis_gate.planner.refusals import refuse
+from mitosis_gate.planner.statement import Statement
+
+OWN: Mapping[str, tuple[str, ...]] = {
+    "transaction_mode": ("atomic", "single", "multi"),
+    "gate_scatter": ("allow", "warn", "deny"),
+    "gate_key_update": ("refuse", "move"),
+    "gate_read_from": ("primary", "replica"),
+    "gate_statement_seconds": (),
+}
+"""The values of each, the usual one first; no values: a number of seconds."""
+_SCOPES = frozenset({"", "session", "local"})
+
+
+def judged(name: str, value: bytes, plain: str) -> Assignment | Refuse:
+    """`plain`: the value without quotes."""
+    wanted = plain.lower()
+    if value.upper() == b"DEFAULT":
+        return Assignment(name, b"", SetClass.OWN)
+    choices = OWN[name]
+    if (choices and wanted not in choices) or (not choices and not _is_seconds(wanted)):
+        told = ", ".join(choices) or "a number of seconds"
+        return refuse(
+            f"Variable '{name}' can't be set to the value of '{plain}': it takes {told}", 1231
+        )
+    return Assignment(name, wanted.encode(), SetClass.OWN)
+
+
+def _is_seconds(text: str) -> bool:
+    whole, _, part = text.partition(".")
+    return whole.isdigit() and len(whole) < 8 and (not part or part.isdigit())
+
+
+def asked(statement: Statement) -> OwnVariables | None:
+    """The plan of a statement that asks for variables of the gate and for nothing else."""
+    if statement.words[0] == "SELECT":
+        return _selected(statement)
+    return _shown(statement)
+
+
+def _selected(statement: Statement) -> OwnVariables | None:
+    if len(statement.tokens) < 2 or statement.tokens[1].kind is not Kind.VARIABLE:
+        return None
+    columns = []
+    for first, last in statement.parts(1, len(statement.tokens)):
+        name = _name(statement.tokens[first])
+        if name is None:
+            return None
+        title = _title(statement.tokens[first:last])
+        if title is None:
+            return None
+        columns.append((title, name))
+    return OwnVariables(tuple(columns))
+
+
+def _title(tokens: Sequence[Token]) -> str | None:
+    """Of a column: a variable, and maybe an alias."""
+    match [t.word for t in tokens[1:-1]], tokens[-1]:
+        case [], last if len(tokens) == 1 or last.is_name:
+            return last.text
+        case ["AS"], last if last.is_name:
+            return last.text
+    return None
+
+
+def _name(token: Token) -> str | None:
+    if token.kind is not Kind.VARIABLE or not token.text.startswith("@@"):
+        return None
+    scope, _, name = token.text[2:].lower().rpartition(".")
+    return name if name in OWN and scope in _SCOPES else None
+
+
+def _shown(statement: Statement) -> OwnVariables | None:
+    words = [t.word for t in statement.tokens]
+    if len(words) > 1 and words[1] in ("SESSION", "LOCAL"):
+        del words[1]
+    if words[:3] != ["SHOW", "VARIABLES", "LIKE"] or len(words) != 4:
+        return None
+    token = statement.tokens[-1]
+    if token.kind is not Kind.LITERAL:
+        return None
+    literal = statement.literals[token.slot]
+    name = unquoted(literal).decode("utf-8", "replace").lower().replace("\\_", "_")
+    if name not in OWN:
+        return None
+    return OwnVariables((("Variable_name", name), ("Value", name)), is_shown=True)
