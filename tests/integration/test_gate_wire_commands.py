@@ -185,7 +185,7 @@ def test_a_cursor_ends_with_its_statement(gate, raw, end):
         if end != "leave":
             client.query("SELECT 1")
             assert pinned(gate, "cursor") == 0
-    wait_until(lambda: pinned(gate, "cursor") == 0)
+    wait_until("no cursor is left", lambda: pinned(gate, "cursor") == 0, seconds=60)
 
 
 def test_two_cursors_of_one_text_do_not_disturb_each_other(raw):

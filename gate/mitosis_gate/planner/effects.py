@@ -24,7 +24,8 @@ _DIFFERS_BY_SERVER = frozenset(
 
 
 VARIABLE_SET = refuse(
-    "user variables can be set only with SET @name = value when there are several shards"
+    "a SELECT of several shards cannot set user variables: each shard would set its own; SELECT "
+    "the value, and SET @name to it"
 )
 
 

@@ -33,6 +33,10 @@ class Pinning:
     """What it leaves; empty for one that only asks or only ends something."""
     ends: str = ""
     """The reason that may be over after it."""
+    variables: tuple[str, ...] = ()
+    """The user variables that it sets, in lower case without `@`."""
+    sets_any: bool = False
+    """It may set others too: a procedure."""
     locks: tuple[bytes, ...] = ()
     """Names of the user locks that it takes, as literals."""
     has_unknown_lock: bool = False
@@ -51,9 +55,10 @@ def pinning_of(sql: bytes) -> Pinning:
     if first == "UNLOCK":
         return Pinning(ends=LOCKED_TABLES)
     if first in _BY_FIRST_WORD:
-        return Pinning((_BY_FIRST_WORD[first],))
+        return Pinning((_BY_FIRST_WORD[first],), sets_any=first == "CALL")
     reasons: list[str] = []
-    if _sets_variable(tokens):
+    variables = _set_variables(tokens)
+    if variables:
         reasons.append(USER_VARIABLE)
     called = {t.word for place, t in enumerate(tokens) if _is_call(tokens, place)}
     locks = [
@@ -69,20 +74,32 @@ def pinning_of(sql: bytes) -> Pinning:
     return Pinning(
         tuple(reasons),
         USER_LOCK if releases else "",
+        variables,
+        False,
         tuple(name for name in locks if name),
         b"" in locks or b"?" in locks,
         "RELEASE_ALL_LOCKS" in called and not locks,
     )
 
 
-def _sets_variable(tokens: Sequence[Token]) -> bool:
-    for place, token in enumerate(tokens[:-1]):
-        after = tokens[place + 1]
-        if token.kind is Kind.VARIABLE and not token.text.startswith("@@") and after.text == ":=":
-            return True
-        if token.word == "INTO" and after.kind is Kind.VARIABLE:
-            return True
-    return False
+def _set_variables(tokens: Sequence[Token]) -> tuple[str, ...]:
+    """Those before `:=`, behind INTO, and in GET DIAGNOSTICS before `=`."""
+    found = []
+    is_diagnostics = bool(tokens) and tokens[0].word == "GET"
+    is_into = False
+    for place, token in enumerate(tokens):
+        if token.word == "INTO":
+            is_into = True
+        elif token.kind is Kind.VARIABLE and not token.text.startswith("@@"):
+            name, after = token.text[1:], place + 1
+            if not name and after < len(tokens) and tokens[after].kind is Kind.QUOTED:
+                name, after = tokens[after].text, after + 1
+            sign = tokens[after].text if after < len(tokens) else ""
+            if is_into or sign == ":=" or (is_diagnostics and sign == "="):
+                found.append(name.lower())
+        elif token.text != "," and token.kind is not Kind.QUOTED:
+            is_into = False
+    return tuple(dict.fromkeys(found))
 
 
 def _is_call(tokens: Sequence[Token], place: int) -> bool:

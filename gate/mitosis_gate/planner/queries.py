@@ -1,6 +1,7 @@
 """Statements that read: from the tree and the sources to a rule."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from sqlglot import exp
 
@@ -19,12 +20,29 @@ from mitosis_gate.planner.keys import (
     sharded,
 )
 from mitosis_gate.planner.layout import Layout, Living
-from mitosis_gate.planner.lexer import BadSql
+from mitosis_gate.planner.lexer import BadSql, Kind, Token
 from mitosis_gate.planner.parse import tree_of
 from mitosis_gate.planner.pins import AllOf, OneOf
-from mitosis_gate.planner.plan import ConnectionId, Flag, Refuse
+from mitosis_gate.planner.plan import (
+    AnyShard,
+    ConnectionId,
+    Flag,
+    OneShard,
+    Plan,
+    Refuse,
+    UnknownTable,
+)
 from mitosis_gate.planner.refusals import refuse
-from mitosis_gate.planner.rules import Fixed, Point, Routed, Rule, Several, Unpinned, any_shard
+from mitosis_gate.planner.rules import (
+    Fixed,
+    Mapped,
+    Point,
+    Routed,
+    Rule,
+    Several,
+    Unpinned,
+    any_shard,
+)
 from mitosis_gate.planner.several import Later, several_of
 from mitosis_gate.planner.statement import Statement
 
@@ -42,7 +60,32 @@ def query_rule(statement: Statement) -> Rule:
     if layout.single:
         return Fixed(layout.one(0, flags))
     if effects.variable_set:
-        return Fixed(VARIABLE_SET)
+        reads = replace(statement, tokens=_without_into(statement.tokens))
+        inner = _rule_of(reads, replace(effects, variable_set=False), flags)
+        return Mapped(inner, _where_variables_are_set)
+    return _rule_of(statement, effects, flags)
+
+
+def _without_into(tokens: tuple[Token, ...]) -> tuple[Token, ...]:
+    """The statement as if INTO @a, @b did not stand in it."""
+    for place, token in enumerate(tokens):
+        if token.word == "INTO" and tokens[place + 1].kind is Kind.VARIABLE:
+            end = place + 1
+            while end < len(tokens) and (
+                tokens[end].kind in (Kind.VARIABLE, Kind.QUOTED) or tokens[end].text == ","
+            ):
+                end += 1
+            return tokens[:place] + tokens[end:]
+    return tokens
+
+
+def _where_variables_are_set(plan: Plan) -> Plan:
+    """On one server, which then says what they are."""
+    return plan if isinstance(plan, OneShard | AnyShard | Refuse | UnknownTable) else VARIABLE_SET
+
+
+def _rule_of(statement: Statement, effects: Effects, flags: Flag) -> Rule:
+    layout = statement.layout
     if not any(t.word in ("FROM", "TABLE", "JOIN") for t in statement.tokens):
         return _without_tables(layout, effects, flags)
     try:

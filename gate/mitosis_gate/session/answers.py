@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from mitosis_gate import metrics
 from mitosis_gate.errors import GateError, MysqlError, ResultTooSlow
+from mitosis_gate.session.last import ERROR, Left, Message
 from mitosis_gate.session.services import Services
 from mitosis_gate.wire import constants as c
 from mitosis_gate.wire import packets, statements
@@ -21,6 +22,10 @@ class Answers(asyncio.Protocol):
         "_answered",
         "_closed",
         "_drained",
+        "_found_rows",
+        "_left",
+        "_left_at",
+        "_messages",
         "_more_follows",
         "_sequence",
         "_services",
@@ -28,6 +33,7 @@ class Answers(asyncio.Protocol):
         "_transport",
         "binary",
         "capabilities",
+        "forwarded_statements",
     )
 
     def __init__(self, services: Services, capabilities: int) -> None:
@@ -38,6 +44,15 @@ class Answers(asyncio.Protocol):
         self._closed = False
         self._sequence = 1
         self._answered = False
+        self.forwarded_statements = 0
+        """Counts up with each statement whose answer comes from a server."""
+        self._left = Left()
+        """Behind the last statement that the gate answered."""
+        self._left_at = -1
+        """What `forwarded_statements` was then: that answer is the last one while it is so."""
+        self._messages: list[Message] = []
+        """Warnings of the statement that runs."""
+        self._found_rows = 0
         self._more_follows = False
         """Another answer follows: the statement stands in the middle of a text of several."""
         self.binary = False
@@ -66,25 +81,37 @@ class Answers(asyncio.Protocol):
         self, affected: int = 0, last_insert_id: int = 0, warnings: int = 0, info: bytes = b""
     ) -> None:
         self._answered = True
+        self._leaves(Left(affected, messages=tuple(self._messages)))
         self._write(Ok(affected, last_insert_id, self._status(), warnings, info).pack())
 
     def send_error(self, problem: GateError) -> None:
         self._answered = True
         if not isinstance(problem, MysqlError):
             metrics.REFUSALS.labels(code=str(problem.number)).inc()
+        error = Message(ERROR, problem.number, problem.message)
+        self._leaves(Left(messages=(*self._messages, error)))
         self._write(packets.error_packet(problem))
+
+    def _leaves(self, left: Left) -> None:
+        """The gate has answered a statement by itself."""
+        self._left = left
+        self._left_at = self.forwarded_statements
+        self._messages = []
 
     def send_result(
         self, columns: Sequence[bytes], rows: Iterable[bytes], warnings: int = 0
     ) -> None:
+        rows = list(rows)
         if self.binary:
             known = [packets.column(column) for column in columns]
             rows = [statements.binary_row(known, row) for row in rows]
         self.begin_rows(columns)
+        self._found_rows = len(rows)
         self._write_all(rows)
         self.end_rows(warnings)
 
     def begin_rows(self, columns: Sequence[bytes]) -> None:
+        self._found_rows = 0
         if len(self._titles) == len(columns):
             columns = [
                 replace(packets.column(column), name=title).pack()
@@ -97,6 +124,7 @@ class Answers(asyncio.Protocol):
         self._put(data)
 
     async def send_rows(self, rows: Sequence[bytes]) -> None:
+        self._found_rows += len(rows)
         self._write_all(rows)
         if self._drained is not None:
             try:
@@ -108,6 +136,7 @@ class Answers(asyncio.Protocol):
 
     def end_rows(self, warnings: int = 0) -> None:
         self._answered = True
+        self._leaves(Left(-1, self._found_rows, tuple(self._messages)))
         self._write(packets.result_end(self._status(), warnings, self._ends_with_ok()))
 
     def _ends_with_ok(self) -> bool:

@@ -9,9 +9,9 @@ cancelled.
 
 import asyncio
 import logging
-import re
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Iterable, Sequence
 
+from mitosis_gate import clock
 from mitosis_gate.backends.account import Account
 from mitosis_gate.backends.connection import BackendConnection, Sink
 from mitosis_gate.backends.pool import Lane
@@ -21,7 +21,6 @@ from mitosis_gate.errors import (
     GateError,
     InternalError,
     MysqlError,
-    NotSupported,
     PlanAnew,
     QueryKilled,
     TakesNoWrites,
@@ -31,9 +30,12 @@ from mitosis_gate.errors import (
 from mitosis_gate.planner import plan as plans
 from mitosis_gate.planner.pinning import USER_LOCK, USER_VARIABLE, Pinning, pinning_of
 from mitosis_gate.planner.plan import Flag
+from mitosis_gate.planner.purity import is_pure
 from mitosis_gate.session.batches import AnswerPart
+from mitosis_gate.session.last import Left, answer, messages_of
 from mitosis_gate.session.lending import Lending
 from mitosis_gate.session.services import Services
+from mitosis_gate.session.variables import LONGEST_BYTES, read_variables
 from mitosis_gate.wire import constants as c
 from mitosis_gate.wire import packets, statements
 from mitosis_gate.wire.codec import frame
@@ -44,12 +46,15 @@ from mitosis_gate.wire.scanner import Expect
 log = logging.getLogger(__name__)
 
 FIRST = int(Expect.FIRST)
+SAMPLE = 63
+"""Of the statements that are forwarded within a step of the clock, one in 64 is counted."""
 PLANS = 4
 """How often a statement of which nothing was done is planned in all."""
+_NOT_ON_REPLICAS = (
+    Flag.WRITE | Flag.LOCKS | Flag.COMMITS | Flag.LAST | Flag.PINS | Flag.VARIABLES | Flag.OUTSIDE
+)
 WRITES = Flag.WRITE | Flag.LOCKS | Flag.COMMITS
 """What only a primary takes, and only while the gate can confirm that it is one."""
-_COUNTS_OF_LAST = re.compile(rb"row_count|found_rows|diagnostics", re.IGNORECASE)
-_WARNINGS_OF_LAST = re.compile(rb"warnings|errors|error_count|warning_count", re.IGNORECASE)
 
 
 class Forwarding(Lending):
@@ -59,19 +64,23 @@ class Forwarding(Lending):
         "_active",
         "_ends_after",
         "_forwarded",
+        "_counted_at",
         "_failed",
         "_has_input",
+        "_interruption",
         "_in_batch",
         "_locks",
         "_execution",
         "_names",
+        "_on_connection",
         "_packet",
         "_put_off",
         "_relayed",
+        "_row_count",
         "_strips",
         "_task",
-        "forwarded_statements",
         "peer",
+        "began_at",
         "write_blocked_at",
     )
 
@@ -93,6 +102,10 @@ class Forwarding(Lending):
         self._relayed: asyncio.Future[Ok | None] | None = None
         self._has_input = False
         """The splitter holds bytes that were not looked at."""
+        self._interruption: GateError | None = None
+        """The answer of a statement that is being ended, in place of error 1317."""
+        self.began_at = clock.now
+        """When the command began that runs, or ran last."""
         self._ends_after: GateError | str | None = None
         """Close when nothing runs: at once, or with this error once no transaction is open."""
         self._packet = b""
@@ -102,6 +115,8 @@ class Forwarding(Lending):
         self._put_off = b""
         """The command that is carried out once more: turned away by a read-only primary, or a read
         whose connection broke before anything came."""
+        self._on_connection: set[str] = set()
+        """User variables that only the pinned connection knows."""
         self._forwarded = False
         self._in_batch = False
         """Several statements in one text are carried out, in one task."""
@@ -109,7 +124,9 @@ class Forwarding(Lending):
         """The answer that was passed on last was an error."""
         self._locks: set[bytes] = set()
         """Names of the user locks that it took, as literals; empty for one that was computed."""
-        self.forwarded_statements = 0
+        self._row_count = -1
+        self._counted_at = -1
+        """What `forwarded_statements` was when a server last told a count."""
         self.write_blocked_at = 0.0
 
     def _next_commands(self) -> None:
@@ -128,8 +145,34 @@ class Forwarding(Lending):
         """Whether the command that runs may be sent twice."""
         raise NotImplementedError
 
+    def _text_of(self, packet: bytes) -> bytes:
+        """The statement of a framed COM_QUERY of one packet."""
+        return statements.query_text(packet[4:]) if self._names else packet[5:]
+
+    def _choose_replica(self, flags: Flag, sql: bytes) -> None:
+        """Decide whether the statement that runs is one for a replica: a pure read by itself."""
+        wanted = self._hinted_read or ("replica" if self.reads_from_replicas else "primary")
+        self._from_replica = (
+            wanted == "replica"
+            and not flags & _NOT_ON_REPLICAS
+            and not self._pins
+            and self.autocommit
+            and not self.in_transaction
+            and is_pure(sql)
+        )
+        if self._from_replica:
+            self._begin_replica_reads()
+
     def _runs_commit(self) -> bool:
         """Whether the command that runs is COMMIT."""
+        raise NotImplementedError
+
+    def _note_statement(self) -> None:
+        """A statement of one shard has ended: count it."""
+        raise NotImplementedError
+
+    def _note_task(self) -> None:
+        """The same for one that took a task."""
         raise NotImplementedError
 
     def _is_known(self) -> bool:
@@ -183,7 +226,8 @@ class Forwarding(Lending):
         """The shard of the transaction, or of the statement before, or the first."""
         assert self._lanes is not None
         shards = plan.shards
-        wanted = self.bound_shard or self.last_shard
+        last = self.last_shard
+        wanted = last if plan.flags & Flag.LAST and last else self.bound_shard or last
         if wanted is not None:
             table = self._lanes.table
             for index in shards:
@@ -201,8 +245,15 @@ class Forwarding(Lending):
         index = plan.shard if isinstance(plan, plans.OneShard) else self._choose(plan)
         shard = self.table.shards[index].name
         self._reads = not plan.flags & WRITES
+        self._choose_replica(plan.flags, sql or self._text_of(packet))
         if plan.flags & Flag.LAST:
-            connection = await self._connection_of_last(shard, sql)
+            left = self._left_behind(shard)
+            if left is None:
+                connection = await self._connection_of_last(shard)
+            elif (told := await self._ask_memory(shard, sql, left)) is not None:
+                connection = told
+            else:
+                return
         else:
             self._release_kept()
             connection = await self._connection(shard, plan.flags)
@@ -254,11 +305,45 @@ class Forwarding(Lending):
             for reason in fresh:
                 if reason != USER_VARIABLE:
                     self._take_pin(reason)
-        elif pinning.ends == USER_LOCK or USER_LOCK in pinning.reasons:
-            await self._count_locks(connection, pinning)
-        elif pinning.ends:
+        elif pinning.ends and pinning.ends != USER_LOCK:
             self._take_pin(pinning.ends)
+        if connection.alive:
+            await self._learn(connection, pinning, ok is not None)
         self._part_with(connection)
+
+    async def _learn(self, connection: BackendConnection, pinning: Pinning, is_ok: bool) -> None:
+        """Read back what a statement left on its connection, to need that no longer."""
+        locks = is_ok and (pinning.ends == USER_LOCK or USER_LOCK in pinning.reasons)
+        if locks or pinning.variables:
+            await self._remember(connection)
+        if locks:
+            await self._count_locks(connection, pinning)
+        if pinning.variables:
+            await self._take_variables(connection, pinning.variables)
+        if pinning.sets_any:
+            self._disclaim(connection, [n[1:] for n, _ in self._variables if n.startswith("@")])
+
+    async def _take_variables(self, connection: BackendConnection, names: Sequence[str]) -> None:
+        """User variables become the session's own, unless one of them is large."""
+        found = await read_variables(connection, names)
+        if any(len(value) > LONGEST_BYTES for value in found.values()):
+            self._disclaim(connection, names)
+            return
+        mine, applied = self._variables, connection.applied
+        for name, value in found.items():
+            mine, applied = mine.with_("@" + name, value), applied.with_("@" + name, value)
+        self._variables, connection.applied = mine, applied
+        self._on_connection.difference_update(names)
+        if not self._on_connection:
+            self._take_pin(USER_VARIABLE)
+
+    def _disclaim(self, connection: BackendConnection, names: Iterable[str]) -> None:
+        """What these user variables are is known to the connection only."""
+        mine, applied = self._variables, connection.applied
+        for name in names:
+            self._on_connection.add(name)
+            mine, applied = mine.without("@" + name), applied.without("@" + name)
+        self._variables, connection.applied = mine, applied
 
     async def _count_locks(self, connection: BackendConnection, pinning: Pinning) -> None:
         """Ask which of the user locks that this session took it still has."""
@@ -276,33 +361,81 @@ class Forwarding(Lending):
         if not self._locks:
             self._take_pin(USER_LOCK)
 
-    async def _connection_of_last(self, shard: str, sql: bytes) -> BackendConnection:
-        """The connection of the statement before, or one that is told its LAST_INSERT_ID()."""
+    def _is_at_hand(self, shard: str) -> bool:
+        """Whether the connection of the statement before can be asked about it."""
         last = self._last
-        bound = self._transaction.bound
+        if last is None or last.shard != shard or not last.alive:
+            return False
+        if last is self._kept or self._transaction.holds(last):
+            return True
+        is_mine = last.is_idle and last.last_user == self.connection_id
+        return is_mine and self._transaction.bound is None
+
+    def _left_behind(self, shard: str) -> Left | None:
+        """What is remembered of the statement before; None: ask its connection."""
+        if self._left_at == self.forwarded_statements and self._kept is None:
+            return self._left
+        if self._is_at_hand(shard):
+            return None
+        counted = self._counted_at == self.forwarded_statements
+        return Left(self._row_count if counted else -1, found_rows=None)
+
+    async def _connection_of_last(self, shard: str) -> BackendConnection:
+        """The one that ran the statement before."""
+        last = self._last
         if self._kept is not None and self._kept.shard == shard and self._kept.alive:
             kept, self._kept = self._kept, None
             self._borrowed.add(kept)
             return kept
         self._release_kept()
-        if bound is None and last is not None and last.shard == shard and last.alive:
-            lane = last.owner
-            if isinstance(lane, Lane) and lane.take_this(last, self.connection_id):
+        if last is not None and self._transaction.bound is None and isinstance(last.owner, Lane):
+            if last.owner.take_this(last, self.connection_id):
                 self._borrowed.add(last)
                 await self._tune(last, self._variables)
                 return last
-        is_the_last = bound is not None and bound is last
-        if not is_the_last and _COUNTS_OF_LAST.search(sql):
-            raise NotSupported(
-                "what the statement before left behind is no longer at hand: ask for it "
-                "inside the same transaction"
-            )
+        return await self.backend(shard)
+
+    async def _ask_memory(self, shard: str, sql: bytes, left: Left) -> BackendConnection | None:
+        """Answer from memory; else give a connection that knows LAST_INSERT_ID() at least."""
+        self._release_kept()
         connection = await self.backend(shard)
-        if not is_the_last:
-            if _WARNINGS_OF_LAST.search(sql):  # there were none, or their connection were kept
-                await connection.query(b"DO 0")
-            await connection.query(b"SET SESSION last_insert_id=%d" % self.last_insert_id)
-        return connection
+        await connection.query(b"SET SESSION last_insert_id=%d" % self.last_insert_id)
+        is_answered = False
+        try:
+            is_answered = await answer(self._as_client(), connection, sql, left)
+        finally:
+            if is_answered or connection.busy:
+                self.give_back(connection)
+        if not is_answered:
+            return connection
+        if sql.lstrip()[:4].upper() == b"SHOW":
+            self._leaves(left)
+        return None
+
+    async def _remember(self, connection: BackendConnection) -> None:
+        """Ask a connection what its last statement left, before something else runs there."""
+        scanner = connection.scanner
+        has_messages = scanner.warnings or scanner.error is not None
+        messages = await messages_of(connection) if has_messages else []
+        rows = (await connection.query(b"SELECT FOUND_ROWS()")).values()
+        counted = self._counted_at == self.forwarded_statements
+        row_count = self._row_count if counted else -1
+        self._leaves(Left(row_count, int(rows[0][0] or 0), tuple(messages)))
+
+    async def _remember_kept(self) -> None:
+        """Learn what the kept connection would say, so that it need not be kept for longer."""
+        kept, self._kept = self._kept, None
+        assert kept is not None
+        try:
+            await self._remember(kept)
+            self._services.topology.give_back(kept)
+        except GateError as exc:
+            log.info("the warnings of %s@%s are lost: %s", self.user, self.peer, exc.text)
+            kept.close("not clean")
+        finally:
+            self._task = None
+            if not self._closed:
+                asyncio.get_running_loop().call_soon(self._next_commands)
 
     async def _any_forward(self, packet: bytes, expect: int) -> None:
         self._release_kept()
@@ -364,6 +497,9 @@ class Forwarding(Lending):
             self._end_carefully(connection)
         else:
             connection.owner.give(connection)  # type: ignore[union-attr]  # borrowed from a lane
+        if clock.now is not self.began_at or not self.forwarded_statements & SAMPLE:
+            if self._task is None:
+                self._note_statement()
         if self._has_input and self._task is None:
             self._next_commands()
         if self._ends_after is not None:
@@ -450,8 +586,16 @@ class Forwarding(Lending):
         ok = scanner.ok
         if scanner.last[0] == c.OK:
             self.last_insert_id = ok.last_insert_id or self.last_insert_id
-        if ok.changes.variables or ok.changes.schema is not None:
+            self._row_count = ok.affected
+            self._counted_at = self.forwarded_statements
+        if ok.changes is not packets.NO_CHANGES:
+            self._note_changes(connection, ok.changes)
+
+    def _note_changes(self, connection: BackendConnection, changes: packets.SessionChanges) -> None:
+        if changes.variables or changes.schema is not None:
             connection.is_foreign = True
+        if changes.gtid:
+            self._note_gtid(connection)
 
     def answer_lost(self, connection: BackendConnection, problem: GateError) -> None:
         self._active = None
@@ -485,6 +629,7 @@ class Forwarding(Lending):
     def _start(self, work: Coroutine[None, None, None]) -> None:
         self._answered = self._forwarded = False
         self._sequence = 1
+        self._messages = []
         self._task = asyncio.get_running_loop().create_task(self._run(work))
 
     async def _run(self, work: Coroutine[None, None, None]) -> None:
@@ -495,7 +640,7 @@ class Forwarding(Lending):
         except asyncio.CancelledError:
             if self._closed:
                 raise
-            self._fail(QueryKilled())
+            self._fail(self._interruption or QueryKilled())
         except GateError as exc:
             self._fail(exc)
         except Exception:
@@ -504,10 +649,12 @@ class Forwarding(Lending):
         finally:
             self._task = None
             self.binary = self._in_batch = self._more_follows = False
-            self._reads = self._wants_fresh = False
+            self._reads = self._wants_fresh = self._from_replica = False
+            self._hinted_read = ""
             self._titles = ()
             self._drop_borrowed()
         if self._active is None and not self._closed:
+            self._note_task()
             # not from here: the next command must not run inside this task
             asyncio.get_running_loop().call_soon(self._next_commands)
             if self._ends_after is not None:
@@ -530,6 +677,8 @@ class Forwarding(Lending):
     def _fail(self, problem: GateError) -> None:
         if self._closed:
             return
+        if self._interruption is not None and problem.number == QueryKilled.code:
+            problem = self._interruption
         if self._answered:
             log.warning("after the answer to %s@%s: %s", self.user, self.peer, problem.text)
         elif self._forwarded:

@@ -18,18 +18,22 @@ from mitosis_gate.backends.account import Account
 from mitosis_gate.backends.connection import BackendConnection
 from mitosis_gate.backends.topology import Lanes
 from mitosis_gate.backends.variables import Variables
-from mitosis_gate.errors import BackendLost, MysqlError, SeveralShards, ShardUnavailable
+from mitosis_gate.errors import PREFIX, BackendLost, MysqlError, SeveralShards, ShardUnavailable
+from mitosis_gate.executor.client import Client
 from mitosis_gate.executor.commit import Commits
 from mitosis_gate.planner.build import Planner
 from mitosis_gate.planner.own_variables import OWN
 from mitosis_gate.planner.plan import DEFAULT_VARIANT, Variant
 from mitosis_gate.session.answers import Answers
+from mitosis_gate.session.last import WARNING, Message, messages_of
+from mitosis_gate.session.replicas import ReplicaReads
 from mitosis_gate.session.services import Services
 from mitosis_gate.transaction import Backends, Holder, Transaction
 from mitosis_gate.wire import charsets, packets
 from mitosis_gate.wire import constants as c
 from mitosis_routing.table import RoutingTable, TransactionMode
 
+TRACKS_GTIDS = ("session_track_gtids", b"'OWN_GTID'")
 _UTF8 = frozenset({b"utf8mb4", b"utf8mb3", b"utf8", b"ascii"})
 
 
@@ -48,7 +52,11 @@ class Lending(Answers):
         "_own",
         "_pins",
         "_planner",
+        "_from_replica",
+        "_hinted_read",
         "_reads",
+        "_replica_reads",
+        "_suffixed",
         "_transaction",
         "_variables",
         "_variant",
@@ -90,6 +98,14 @@ class Lending(Answers):
         """The statement that runs only reads: it need not wait for whom writes must wait for."""
         self._wants_fresh = False
         """Connections that lay idle are not to be trusted now."""
+        self._from_replica = False
+        """The statement that runs is one for a replica."""
+        self._hinted_read = ""
+        """What its comment wishes: `primary` or `replica`."""
+        self._replica_reads: ReplicaReads | None = None
+        """Kept from the first statement on that is meant for a replica."""
+        self._suffixed = False
+        """The user logged in under the name of those who read from replicas."""
         self._own: dict[str, str] = {}
         """The gate's own variables that were set."""
         self._pins: dict[str, BackendConnection] = {}
@@ -104,9 +120,29 @@ class Lending(Answers):
         self._home = database or accounts[0].keyspace
         self.current = database
         self._lanes = self._planner = self._last = None
+        self._suffixed = self.user != accounts[0].user
+        self.user = accounts[0].user
+        if self._suffixed:
+            self._replica_reads = None
+            self._begin_replica_reads()
+            self._login_variables = self._login_variables.with_(*TRACKS_GTIDS)
+
+    def _begin_replica_reads(self) -> None:
+        """From here on what the session writes is kept count of."""
+        if self._replica_reads is None:
+            self._replica_reads = ReplicaReads(has_a_past=self._last is not None)
+            self._set_variables(self._variables.with_(*TRACKS_GTIDS))
+
+    @property
+    def reads_from_replicas(self) -> bool:
+        """Unless a statement says otherwise."""
+        return self._suffixed or self._own.get("gate_read_from") == "replica"
 
     def _as_holder(self) -> Holder:
         return self  # type: ignore[return-value]  # whole only as a Session
+
+    def _as_client(self) -> Client:
+        return self._as_holder()
 
     # what the executor uses; see executor.client
 
@@ -181,6 +217,10 @@ class Lending(Answers):
         return TransactionMode(self.own("transaction_mode"))
 
     def own(self, name: str) -> str:
+        if name == "gate_gtids":
+            return self._replica_reads.token if self._replica_reads else "*=?"
+        if name == "gate_read_from" and self._suffixed and name not in self._own:
+            return "replica"
         value = self._own.get(name)
         if value is not None:
             return value
@@ -191,6 +231,16 @@ class Lending(Answers):
         return (OWN[name] or ("0",))[0]
 
     def set_own(self, name: str, value: str | None) -> None:
+        if name == "gate_gtids":
+            self._begin_replica_reads()
+            assert self._replica_reads is not None
+            self._replica_reads.take(value or "")
+            return
+        if name == "gate_read_from":
+            self._planner = None  # so that the next statement takes over other lanes
+            self._suffixed = self._suffixed and value == "replica"
+            if value == "replica":
+                self._begin_replica_reads()
         if value is None:
             self._own.pop(name, None)
         else:
@@ -213,14 +263,24 @@ class Lending(Answers):
 
     async def _borrow(self, shard: str) -> BackendConnection:
         account = self.account
-        connection = await self._services.topology.borrow(
-            account.keyspace,
-            shard,
-            account,
-            self._variant_bits,
-            writes=not self._reads,
-            fresh=self._wants_fresh,
-        )
+        topology, reader = self._services.topology, self._replica_reads
+        connection = None
+        if self._from_replica and reader is not None:
+            seconds = self._services.settings.replica_wait_seconds
+            connection = await reader.connection(
+                topology, account, self._variant_bits, shard, seconds
+            )
+        if connection is None:
+            connection = await topology.borrow(
+                account.keyspace,
+                shard,
+                account,
+                self._variant_bits,
+                writes=not self._reads,
+                fresh=self._wants_fresh,
+            )
+            if reader is not None:
+                reader.used_primary(shard)
         connection.last_user = self.connection_id
         self._borrowed.add(connection)
         return connection
@@ -251,8 +311,15 @@ class Lending(Answers):
         self._borrowed.discard(connection)
 
     def release(self, connection: BackendConnection) -> None:
+        self._note_gtid(connection)
         if not self.is_pinned(connection):
             self._services.topology.give_back(connection)
+
+    def _note_gtid(self, connection: BackendConnection) -> None:
+        """Keep what was committed there last, for reads from a replica."""
+        gtid = connection.scanner.ok.changes.gtid
+        if gtid and self._replica_reads is not None and connection.target.is_primary:
+            self._replica_reads.wrote(connection.shard, gtid)
 
     async def commit(self) -> None:
         await self._transaction.commit()
@@ -287,6 +354,15 @@ class Lending(Answers):
             self._transaction.settle(connection)
         else:
             self._services.topology.give_back(connection)
+
+    async def note_warnings(self, connection: BackendConnection) -> None:
+        self._messages += await messages_of(connection)
+
+    def keep_warnings(self, warnings: Sequence[tuple[bytes, int, str]]) -> None:
+        self._messages += [Message(*warning) for warning in warnings]
+
+    def warn(self, code: int, text: str) -> None:
+        self._messages.append(Message(WARNING, code, f"{PREFIX}{text}"))
 
     def disown(self, connection: BackendConnection) -> None:
         self._borrowed.discard(connection)
@@ -366,7 +442,9 @@ class Lending(Answers):
         """Take over the table and the planner in force; shards are counted in that table."""
         account = self.account
         planner = await self._services.planners.ready(account.keyspace)
-        lanes = self._services.topology.lanes(account, self._variant_bits)
+        lanes = self._services.topology.lanes(
+            account, self._variant_bits, held=self.reads_from_replicas
+        )
         if planner.table is not lanes.table:
             raise ShardUnavailable(f"the routing table of {account.keyspace} changes: repeat")
         self._planner, self._lanes = planner, lanes

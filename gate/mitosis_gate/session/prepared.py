@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from mitosis_gate import clock
 from mitosis_gate.backends.account import Account
 from mitosis_gate.backends.connection import BackendConnection
 from mitosis_gate.errors import (
@@ -20,6 +21,7 @@ from mitosis_gate.planner.lexer import shape_of
 from mitosis_gate.planner.pinning import pinning_of
 from mitosis_gate.planner.plan import Flag, Plan
 from mitosis_gate.session.forwarding import FIRST, WRITES, Forwarding
+from mitosis_gate.session.last import definitions
 from mitosis_gate.session.services import Services
 from mitosis_gate.wire import constants as c
 from mitosis_gate.wire import packets, statements
@@ -29,7 +31,7 @@ from mitosis_gate.wire.scanner import Expect
 NO_FLAGS = Flag.NONE
 NEEDS_TASK = Flag.COMMITS | Flag.PINS | Flag.LAST | Flag.VARIABLES | Flag.CLOCK
 NEEDS_EXECUTOR = Flag.COMMITS | Flag.CLOCK
-ALSO_AS_TEXT = NEEDS_EXECUTOR | Flag.PINS
+ALSO_AS_TEXT = NEEDS_EXECUTOR | Flag.PINS | Flag.LAST
 """What is known only when the values are."""
 CURSOR = "cursor"
 
@@ -82,14 +84,25 @@ class Statement:
         if self._pieces is None:
             self._pieces = pieces_of(self.sql)
         pieces = self._pieces
-        parts = [pieces[0]]
-        for place, literal in enumerate(literals):
-            after = pieces[place + 1]
-            if place < len(is_unsigned) and is_unsigned[place] and literal.isdigit():
-                if pieces[place].rstrip().endswith(b"-") or after.lstrip().startswith(b"-"):
-                    literal = b"CAST(" + literal + b" AS UNSIGNED)"
-            parts += (_apart(parts[-1], literal), after)
-        return b"".join(parts)
+        cast = [
+            b"CAST(" + literal + b" AS UNSIGNED)"
+            if place < len(is_unsigned) and is_unsigned[place] and _meets_minus(pieces, place)
+            else literal
+            for place, literal in enumerate(literals)
+        ]
+        return written(pieces, cast)
+
+
+def _meets_minus(pieces: Sequence[bytes], place: int) -> bool:
+    return pieces[place].rstrip().endswith(b"-") or pieces[place + 1].lstrip().startswith(b"-")
+
+
+def written(pieces: Sequence[bytes], literals: Sequence[bytes]) -> bytes:
+    """The literals between the pieces."""
+    parts = [pieces[0]]
+    for literal, after in zip(literals, pieces[1:], strict=True):
+        parts += (_apart(parts[-1], literal), b" " if _is_word(after[:1]) else b"", after)
+    return b"".join(parts)
 
 
 def pieces_of(sql: bytes) -> tuple[bytes, ...]:
@@ -107,12 +120,11 @@ def pieces_of(sql: bytes) -> tuple[bytes, ...]:
 
 def _apart(before: bytes, literal: bytes) -> bytes:
     """`LIMIT?` must not become `LIMIT5`, nor `-?` the beginning of a comment."""
-    last = before[-1:]
-    return (
-        b" " + literal
-        if last.isalnum() or last in (b"_", b"-", b"$") or last > b"\x7f"
-        else literal
-    )
+    return b" " + literal if _is_word(before[-1:]) or before[-1:] == b"-" else literal
+
+
+def _is_word(character: bytes) -> bool:
+    return character.isalnum() or character in (b"_", b"$") or character > b"\x7f"
 
 
 class Prepared(Forwarding):
@@ -143,6 +155,17 @@ class Prepared(Forwarding):
             raise TooManyStatements(
                 f"this connection has {len(self._statements)} prepared statements: close some"
             )
+        planner, planned, answer = await self._described(sql)
+        statement = Statement(self._next_statement, sql, planner, planned)
+        self._next_statement += 1
+        self._statements[statement.number] = statement
+        if b"?" in sql:
+            statement.titles = titles_of(answer)
+        self._answered = True
+        self._put(answer[:5] + statement.number.to_bytes(4, "little") + answer[9:])
+
+    async def _described(self, sql: bytes) -> tuple[Planner, plans.Prepared, bytes]:
+        """What a server answers to PREPARE; raises its error or that of the planner."""
         planner = await self._refresh()
         planned = planner.prepare(sql, self._variant)
         where = planned.describe
@@ -157,13 +180,7 @@ class Prepared(Forwarding):
             _, answer = await connection.prepare((sql, connection.applied), sql)
         finally:
             self.give_back(connection)
-        statement = Statement(self._next_statement, sql, planner, planned)
-        self._next_statement += 1
-        self._statements[statement.number] = statement
-        if b"?" in sql:
-            statement.titles = _titles(answer)
-        self._answered = True
-        self._put(answer[:5] + statement.number.to_bytes(4, "little") + answer[9:])
+        return planner, planned, answer
 
     def _where_to_describe(
         self, sql: bytes, planner: Planner, planned: plans.Prepared, refusal: plans.Refuse
@@ -189,6 +206,7 @@ class Prepared(Forwarding):
         if statement.problem is not None:
             problem, statement.problem = statement.problem, None
             raise problem
+        self.began_at = clock.now
         self._execution = b"" if statement.long_data else payload
         lanes = self._lanes
         planner = self._services.planners.planner(self._home)
@@ -262,8 +280,17 @@ class Prepared(Forwarding):
         index = plan.shard if isinstance(plan, plans.OneShard) else self._choose(plan)
         shard = self.table.shards[index].name
         self._reads = not plan.flags & WRITES
+        self._choose_replica(plan.flags, text)
         if plan.flags & Flag.LAST:
-            connection = await self._connection_of_last(shard, statement.sql)
+            left = self._left_behind(shard)
+            if left is not None:
+                self.binary = True
+                connection = await self._ask_memory(shard, text, left)
+                if connection is None:
+                    return
+                self.binary = False
+            else:
+                connection = await self._connection_of_last(shard)
         else:
             self._release_kept()
             connection = await self._connection(shard, plan.flags)
@@ -347,6 +374,10 @@ class Prepared(Forwarding):
         elif statement.problem is None:
             statement.long_data[parameter] = held
 
+    def _forget_statements(self) -> None:
+        """A reset: their cursors are gone with the connections."""
+        self._statements.clear()
+
     def _close_statement(self, payload: bytes) -> None:
         statement = self._statements.pop(int.from_bytes(payload[1:5], "little"), None)
         if statement is not None:
@@ -360,15 +391,7 @@ class Prepared(Forwarding):
         self.send_ok()
 
 
-def _titles(answer: bytes) -> tuple[str, ...]:
+def titles_of(answer: bytes) -> tuple[str, ...]:
     """Names of the columns in the answer to a PREPARE, if they show one of its `?`."""
-    splitter = Splitter(len(answer))
-    splitter.sequence = 1
-    splitter.feed(answer)
-    prepared = packets.prepared(splitter.next() or b"")
-    definitions = []
-    while (payload := splitter.next()) is not None:
-        if payload[0] != c.EOF:
-            definitions.append(payload)
-    names = tuple(packets.column(d).name for d in definitions[prepared.parameters :])
+    names = tuple(packets.column(d).name for d in definitions(answer)[1])
     return names if any("?" in name for name in names) else ()
