@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from gates import KEYSPACE, PASSWORD, USER, GateProcess, Shards
+from merge_servers import MergeServer
 from stories import Place, compare, django_story, go_story, sqlalchemy_story
 
 from mysqld import Mysqld
@@ -27,9 +28,9 @@ def plain() -> Iterator[Place]:
 
 @pytest.fixture(scope="module")
 def gate() -> Iterator[Place]:
-    with Shards(4, rules=()) as shards:
+    with Shards(4, rules=()) as shards, MergeServer() as merge:
         table = replace(shards.table(), default_sharding_key="user_id")
-        with GateProcess(table, shards.users()) as gate:
+        with GateProcess(table, shards.users(), merge.option) as gate:
             yield Place("127.0.0.1", gate.port, USER, PASSWORD, KEYSPACE)
 
 
