@@ -29,7 +29,7 @@ from mitosis_gate.planner.plan import (
 
 
 def printed(plan: Plan) -> str:
-    shown = printed_write(plan) or printed_read(plan)
+    shown = printed_write(plan) or printed_read(plan, printed)
     if shown is not None:
         return shown
     match plan:

@@ -6,6 +6,8 @@ merge 0,1 LIMIT 3 SKIP 1: text          limit and offset of the answer
 finish: pull orders 0,1 (a, b): text; then text
 """
 
+from collections.abc import Callable
+
 from mitosis_gate.planner.plan import (
     Compare,
     ExplainOne,
@@ -23,8 +25,8 @@ from mitosis_gate.planner.plan import (
 )
 
 
-def printed_read(plan: Plan) -> str | None:
-    """None for a plan of another kind."""
+def printed_read(plan: Plan, printed: Callable[[Plan], str]) -> str | None:
+    """None for a plan of another kind; `printed` prints the plans inside."""
     match plan:
         case Merge(shards, text, recipe, flags):
             return f"merge {_list(shards)}{_flags(flags)}{_recipe(recipe)}: {text.decode()}"
@@ -34,15 +36,16 @@ def printed_read(plan: Plan) -> str | None:
                 for piece in text
             )
             return f"finish{_flags(flags)} " + "; ".join([*map(_pull, pulls), shown])
-        case Hinted(read=read, scatter=scatter, timeout_seconds=seconds):
+        case Hinted(inner=inner, read=read, scatter=scatter, timeout_seconds=seconds):
             wishes = [f"read {read}"] if read else []
             wishes += [f"scatter {scatter}"] if scatter is not None else []
             wishes += [f"timeout {seconds}"] if seconds is not None else []
-            return ", ".join(wishes)
+            return f"{', '.join(wishes)}: {printed(inner)}"
         case ExplainOne(shard, note):
             return f"explain on {shard}: {note}"
-        case GateExplain(statement=statement, analyze=analyze):
-            return f"gate explain{' analyze' if analyze else ''} of {statement.decode()}"
+        case GateExplain(inner=inner, statement=statement, analyze=analyze):
+            how = "gate explain analyze" if analyze else "gate explain"
+            return f"{how} of {statement.decode()} as {printed(inner)}"
     return None
 
 

@@ -7,7 +7,7 @@ those in the middle of something are closed by whoever gets them back.
 
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Protocol
 
 from mitosis_gate import metrics
@@ -21,16 +21,18 @@ from mitosis_gate.errors import (
     ShardUnavailable,
     UnknownTable,
 )
-from mitosis_gate.executor import ddl, merge, own_variables
+from mitosis_gate.executor import ddl, explain, merge, own_variables
 from mitosis_gate.executor.assignments import Assignments
 from mitosis_gate.executor.client import Client
 from mitosis_gate.executor.copying import Copying, CopyLimits
 from mitosis_gate.executor.finish import Finisher
 from mitosis_gate.executor.merging.streams import Merger
+from mitosis_gate.executor.load_data import load
 from mitosis_gate.executor.sequences import Sequences
 from mitosis_gate.executor.writes import Writes
 from mitosis_gate.planner import plan as plans
 from mitosis_gate.planner.build import Planner
+from mitosis_gate.planner.hints import refused_scatter
 from mitosis_gate.planner.pinning import pinning_of
 from mitosis_gate.planner.plan import DdlVerb, Flag, Plan
 
@@ -79,6 +81,7 @@ class Executor:
         kind = type(plan).__name__
         metrics.STATEMENTS.labels(plan=kind).inc()
         with metrics.STATEMENT_SECONDS.labels(plan=kind).time():
+            _judge_scatter(plan, client)
             await self._execute(plan, sql, client)
 
     async def _execute(self, plan: Plan, sql: bytes, client: Client) -> None:
@@ -93,12 +96,21 @@ class Executor:
                 await self._merger.run(client, _names(client, shards), sql)
             case plans.Merge(shards=shards, text=text, recipe=recipe):
                 await self._merger.run(client, _names(client, shards), text, recipe)
+            case plans.Hinted():
+                with _wishing(plan, client):
+                    await self._execute(plan.inner, sql, client)
+            case plans.ExplainOne():
+                await explain.explain_one(plan, sql, client)
+            case plans.GateExplain():
+                await explain.gate_explain(plan, client, self._execute)
             case plans.Finish():
                 await self._finisher.run(plan, sql, client)
             case plans.EveryShard() | plans.SplitWrite() | plans.NumberedWrite():
                 await self._writes.carry_out(plan, sql, client)
             case plans.CopyRows():
                 await self._copying.copy(plan, await self._planner(client), client)
+            case plans.LoadData():
+                await load(plan, client, self._sequences)
             case plans.LimitedWrite():
                 await self._copying.limited(plan, await self._planner(client), client)
             case plans.Ddl():
@@ -208,6 +220,37 @@ async def _one_shard(client: Client, shard: str, flags: Flag, sql: bytes) -> Non
                 client.pin(reason, backend)
     finally:
         client.give_back(backend)
+
+
+def _judge_scatter(plan: Plan, client: Client) -> None:
+    """What the session's gate_scatter says to statements over several shards."""
+    setting = client.own("gate_scatter")
+    if isinstance(plan, plans.Hinted):
+        if plan.scatter:
+            return
+        plan = plan.inner
+    refusal = None if setting == "allow" else refused_scatter(plan)
+    if refusal is None:
+        return
+    if setting == "deny":
+        raise MysqlError(refusal.code, refusal.sqlstate, refusal.message)
+    client.warn(refusal.code, "this statement needs several shards (gate_scatter=warn)")
+
+
+@contextlib.contextmanager
+def _wishing(plan: plans.Hinted, client: Client) -> Iterator[None]:
+    """The session's own variables are for one statement what its hints say."""
+    wishes = {"gate_read_from": plan.read} if plan.read else {}
+    if plan.timeout_seconds is not None:
+        wishes["gate_statement_seconds"] = str(plan.timeout_seconds)
+    before = {name: client.own(name) for name in wishes}
+    for name, value in wishes.items():
+        client.set_own(name, value)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            client.set_own(name, value)
 
 
 def _set_transaction(plan: plans.SetTransaction, sql: bytes, client: Client) -> None:

@@ -2,16 +2,19 @@
 
 from collections.abc import Callable
 
-from mitosis_gate.planner import ddl, own_variables, show
+from mitosis_gate.planner import ddl, gate, own_variables, show, text_prepared
 from mitosis_gate.planner.changes import change_rule, with_rule
-from mitosis_gate.planner.effects import VARIABLE_SET, effects_of
+from mitosis_gate.planner.effects import effects_of
+from mitosis_gate.planner.hints import with_hints
 from mitosis_gate.planner.inserts import insert_rule
 from mitosis_gate.planner.keys import Halt
 from mitosis_gate.planner.lexer import BadSql, Kind, statements_of
+from mitosis_gate.planner.load import load_plan
 from mitosis_gate.planner.plan import Batch, Empty, Flag, Kill, Plan, Refuse, Use
 from mitosis_gate.planner.queries import query_rule
 from mitosis_gate.planner.refusals import not_understood, refuse
-from mitosis_gate.planner.rules import Fixed, Mapped, Rule, any_shard, explained
+from mitosis_gate.planner.rewrite import copied
+from mitosis_gate.planner.rules import Fixed, GateExplained, Mapped, Rule, any_shard, explained
 from mitosis_gate.planner.statement import Statement
 from mitosis_gate.planner.transactions import transaction_plan
 from mitosis_gate.planner.variables import set_plan
@@ -20,7 +23,7 @@ from mitosis_gate.planner.variables import set_plan
 def rule_for(statement: Statement) -> Rule:
     """The rule for a statement and all others of its shape; never raises."""
     try:
-        return _rule_for(_without_end(statement))
+        return with_hints(_without_end(statement), _rule_for)
     except BadSql as exc:  # it may be the literals that are not understood
         return Fixed(not_understood(str(exc)), cacheable=False)
     except RecursionError:
@@ -46,6 +49,12 @@ def _rule_for(statement: Statement) -> Rule:
     word = statement.words[0]
     if word in ("SELECT", "SHOW") and (own := own_variables.asked(statement)) is not None:
         return Fixed(own, cacheable=word == "SELECT")
+    if word in ("SELECT", "WITH") and b"processlist" in statement.sql.lower():
+        processes = gate.processes_plan(statement)
+        if processes is not None:
+            return Fixed(processes, cacheable=False)
+    if word == "GATE" and statement.word(1) != "EXPLAIN":
+        return Fixed(gate.gate_plan(statement))
     if word in _RULES:
         return _RULES[word](statement)
     if word in _PLANS:
@@ -68,6 +77,17 @@ def _explain(statement: Statement) -> Rule:
     if not place:
         return Fixed(show.describe_plan(statement))
     return Mapped(_rule_for(statement.starting(place)), explained)
+
+
+def _gate(statement: Statement) -> Rule:
+    """GATE EXPLAIN [ANALYZE]."""
+    analyze = statement.word(2) == "ANALYZE"
+    place = 3 if analyze else 2
+    if place >= len(statement.tokens):
+        raise BadSql("GATE EXPLAIN wants a statement")
+    inner = statement.starting(place)
+    text = copied(statement, place, len(statement.tokens))
+    return GateExplained(_rule_for(inner), text, analyze)
 
 
 def _use(statement: Statement) -> Plan:
@@ -98,8 +118,6 @@ def _do(statement: Statement) -> Plan:
         return layout.one(0, effects.flags)
     if effects.named_locks:
         return layout.one(layout.first, effects.flags | Flag.OUTSIDE)
-    if effects.variable_set:
-        return VARIABLE_SET
     return any_shard(layout.everywhere, effects.flags)
 
 
@@ -117,14 +135,18 @@ _ONE_SERVER = {
     "HANDLER": "use SELECT",
     "LOCK": "use a transaction with SELECT ... FOR UPDATE (mysqldump: --skip-add-locks)",
     "UNLOCK": "use a transaction with SELECT ... FOR UPDATE (mysqldump: --skip-add-locks)",
-    "PREPARE": "use prepared statements of the protocol, as drivers do",
-    "EXECUTE": "use prepared statements of the protocol, as drivers do",
-    "DEALLOCATE": "use prepared statements of the protocol, as drivers do",
 }
 
 
+def _drop(statement: Statement) -> Plan:
+    if statement.word(1) == "PREPARE":
+        return text_prepared.deallocate_plan(statement)
+    return ddl.ddl_plan(statement)
+
+
 def _diagnostics(statement: Statement) -> Plan:
-    return any_shard(statement.layout.everywhere, Flag.LAST)
+    """It sets user variables."""
+    return any_shard(statement.layout.everywhere, Flag.LAST | Flag.PINS)
 
 
 def _help(statement: Statement) -> Plan:
@@ -143,6 +165,7 @@ _RULES: dict[str, Callable[[Statement], Rule]] = {
     "EXPLAIN": _explain,
     "DESCRIBE": _explain,
     "DESC": _explain,
+    "GATE": _gate,
 }
 _DDL = ("CREATE", "ALTER", "DROP", "RENAME", "TRUNCATE", "ANALYZE", "OPTIMIZE", "CHECK", "REPAIR")
 _TRANSACTIONS = ("BEGIN", "START", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE")
@@ -154,22 +177,25 @@ _PLANS: dict[str, Callable[[Statement], Plan]] = {
     "DO": _do,
     "GET": _diagnostics,
     "HELP": _help,
+    "LOAD": load_plan,
+    "PREPARE": text_prepared.prepare_plan,
+    "EXECUTE": text_prepared.execute_plan,
+    "DEALLOCATE": text_prepared.deallocate_plan,
     **dict.fromkeys(_TRANSACTIONS, transaction_plan),
     **dict.fromkeys(_DDL, ddl.ddl_plan),
+    "DROP": _drop,
     **dict.fromkeys(_ONE_SERVER, _on_one_server),
 }
 _FIXED_BY_SHAPE = frozenset({"SHOW", "USE", "DO", "GET", "HELP", *_TRANSACTIONS, *_ONE_SERVER})
 """Statements whose plan no literal can change."""
 
-_FILES = "LOAD DATA is not supported: send INSERTs with many rows of one sharding key each"
 _SERVERS = "servers are run by the operator: use kubectl"
 _FOR_SERVERS = (
     "FLUSH RESET PURGE CHANGE STOP SHUTDOWN RESTART CLONE INSTALL UNINSTALL BINLOG CACHE"
 ).split()
 _ACCOUNTS = "users are those of the keyspace: change spec.users of the Keyspace"
 _REFUSED = {
-    "LOAD": _FILES,
-    "IMPORT": _FILES,
+    "IMPORT": "IMPORT TABLE reads files of a server, which clients cannot reach",
     "XA": "the gate itself decides how transactions commit: use BEGIN and COMMIT",
     "GRANT": _ACCOUNTS,
     "REVOKE": _ACCOUNTS,

@@ -14,6 +14,7 @@ from mitosis_gate.planner.plan import (
     ExplainOne,
     Finish,
     Flag,
+    GateExplain,
     LimitedWrite,
     Merge,
     MovedRows,
@@ -198,6 +199,32 @@ class Mapped:
 
     def slots(self) -> frozenset[int]:
         return self.inner.slots()
+
+
+@dataclass(frozen=True, slots=True)
+class GateExplained:
+    """GATE EXPLAIN of a statement: its plan is shown."""
+
+    inner: Rule
+    text: tuple[bytes | int, ...]
+    """A template of the statement."""
+    analyze: bool
+
+    @property
+    def cacheable(self) -> bool:
+        return self.inner.cacheable
+
+    def bind(self, literals: Sequence[Literal]) -> Plan:
+        text = b"".join(_text(p, literals) if isinstance(p, int) else p for p in self.text)
+        return GateExplain(self.inner.bind(literals), text, self.analyze)
+
+    def slots(self) -> frozenset[int]:
+        return self.inner.slots()
+
+
+def _text(slot: int, literals: Sequence[Literal]) -> bytes:
+    literal = literals[slot]
+    return literal if isinstance(literal, bytes) else b"?"
 
 
 def explained(plan: Plan) -> Plan:
