@@ -206,6 +206,8 @@ class _Selection:
         self.root = _root(block, self.sources)
         self.outline: Outline = block_at(statement, at if at >= 0 else _main_select(statement))
         self.structural = structural
+        self.grouped_by_number: list[Ordered] = []
+        """What GROUP BY gives by its place in the select list, as far as it has been read."""
         self.items = self._items(tree)
         self.aggregates, self.windows = self._calls()
         self.distinct = bool(self.outline.modifiers & {"DISTINCT", "DISTINCTROW"})
@@ -253,7 +255,7 @@ class _Selection:
             if self.distinct and not self._is_item(one.span):
                 raise NotMerged
             columns.key(self._key_text(one.span, form, grouped), form, one.descending)
-        for one in ordered:
+        for one in (*self.grouped_by_number, *ordered):
             if one.ordinal:
                 literal = self.statement.tokens[one.ordinal - 1]
                 number = int(self.statement.literals[literal.slot]) + len(ordered)
@@ -511,6 +513,7 @@ class _Selection:
         for span in self.statement.parts(first, last):
             number = self._ordinal(span)
             if number is not None:
+                self.grouped_by_number.append(number)
                 span = number.span
             elif name_of(self.statement, span) and self._resolve(self._name(span)) is None:
                 span = self._aliased(span)
