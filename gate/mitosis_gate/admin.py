@@ -5,6 +5,7 @@
     GET /metrics                                  for Prometheus
     GET /routing                                  tables in force and pools, without secrets
     GET /routing/{keyspace}?version=N&timeout=S   answers once version N or a later one is obeyed
+    POST /peers                                   what another gate of the release asks; sealed
 
 The last one is how the operator learns, before it takes a primary's writes away, that the gates
 know of it: 200 with the version obeyed, 504 with it when the time is over.
@@ -16,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from mitosis_gate import metrics
+from mitosis_gate.peers import PATH, Message, Peers
 from mitosis_gate.web import Request, Response, WebServer
 from mitosis_routing.table import RoutingTable
 
@@ -42,13 +44,17 @@ class State(Protocol):
     async def wait_for(self, keyspace: str, version: int) -> None:
         """Return when this version or a later one is obeyed everywhere."""
 
+    async def answers(self, question: Message) -> Sequence[Message]:
+        """What each process of this gate says to a question of a peer."""
+
 
 class Admin:
-    def __init__(self, state: State, host: str, port: int) -> None:
+    def __init__(self, state: State, host: str, port: int, peers: Peers | None = None) -> None:
         self._state = state
+        self._peers = peers
         self._host = host
         self._port = port
-        self._server = WebServer(self._answer)
+        self._server = WebServer(self._answer, posts=(PATH,) if peers else ())
 
     @property
     def port(self) -> int:
@@ -73,6 +79,8 @@ class Admin:
                 return _json(self._state.routing())
             case ["routing", keyspace]:
                 return await self._confirm(keyspace, request.query)
+            case ["peers"] if self._peers is not None and request.body is not None:
+                return await self._peers.handle(request.body, self._state.answers)
         return Response(b"pages: /healthz /readyz /metrics /routing /routing/{keyspace}\n", 404)
 
     async def _confirm(self, keyspace: str, query: Mapping[str, str]) -> Response:

@@ -50,9 +50,14 @@ class Credentials:
     """Answers from memory; `run` keeps the memory fresh."""
 
     def __init__(
-        self, book: RoutingBook, secrets: Secrets, again_seconds: float = AGAIN_SECONDS
+        self,
+        book: RoutingBook,
+        secrets: Secrets,
+        again_seconds: float = AGAIN_SECONDS,
+        replica_suffix: str = "",
     ) -> None:
         self._book = book
+        self._replica_suffix = replica_suffix
         self._secrets = secrets
         self._again_seconds = again_seconds
         self._known: dict[tuple[str, str], _Known] = {}
@@ -63,9 +68,26 @@ class Credentials:
         book.subscribe(self._table_changed)
 
     def named(self, user: str) -> tuple[Account, ...]:
-        """This user in every keyspace where it can log in; the passwords may differ."""
+        """This user in every keyspace where it can log in; the passwords may differ.
+
+        A name that no user has may be that of a user with the suffix of those who read from
+        replicas.
+        """
+        suffix = self._replica_suffix
+        found = self._named(user)
+        if not found and suffix and user.endswith(suffix):
+            return self._named(user.removesuffix(suffix))
+        return found
+
+    def _named(self, user: str) -> tuple[Account, ...]:
         found = (self._known.get((keyspace, user)) for keyspace in sorted(self._book.tables))
         return tuple(k.account for k in found if k and k.for_clients and k.account)
+
+    def user(self, account: Account) -> UserRef | None:
+        """What the routing table says of a client's account."""
+        table = self._book.get(account.keyspace)
+        users = table.users if table is not None else ()
+        return next((user for user in users if user.name == account.user), None)
 
     def gate(self, keyspace: str) -> Account:
         """The account for the gate's own queries."""

@@ -14,6 +14,7 @@ GateError                       what a client may see: code, SQLSTATE, `[gate] t
 |  |- NoSuchThread              1094  KILL of an id that is no session of this gate process
 |  |- KillDenied                1095  KILL of a session of another user
 |  |- LimitReached              1226  statements, rows or bytes of one user
+|  |- LocalFilesOff             3948  LOAD DATA LOCAL, which gate or client do not allow
 |  |- MergeTooLarge             1104  more rows or bytes than a statement may bring together
 |  `- TransactionLost           1213  its transaction is rolled back: ROLLBACK and repeat
 |- LoginRefused                 the connection gets this and nothing else
@@ -151,6 +152,10 @@ class LimitReached(Refused):
 class InTransaction(Refused):
     code = 1568
     sqlstate = "25001"
+
+
+class LocalFilesOff(Refused):
+    code = 3948
 
 
 class MergeTooLarge(Refused):

@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from mitosis_gate import admin, api_server, metrics, workers
+from mitosis_gate import admin, api_server, metrics, peers, workers
 from mitosis_gate.admin import Admin
 from mitosis_gate.backends.scratch import Scratch
 from mitosis_gate.backends.topology import Topology
@@ -52,7 +52,7 @@ class Gate:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._book = RoutingBook()
-        self._certificate = ServerCertificate(settings.tls_dir)
+        self._certificate = ServerCertificate(settings.tls_dir, settings.client_ca_file)
         self._stopping = ""
         self._stop = asyncio.Event()
         self._changed = asyncio.Event()
@@ -63,7 +63,9 @@ class Gate:
     async def serve(self) -> int:
         self._certificate.look()
         self._source, secrets = self._routing_source()
-        self._credentials = Credentials(self._book, secrets)
+        self._credentials = Credentials(
+            self._book, secrets, replica_suffix=self._settings.replica_suffix
+        )
         self._topology = Topology(self._settings)
         self._planners = Planners(
             self._book,
@@ -118,7 +120,9 @@ class Gate:
             execute=executor.execute,
             commits=commits,
         )
-        return Server(services, lambda: self._certificate.context, worker=self._settings.worker)
+        server = Server(services, lambda: self._certificate.context, worker=self._settings.worker)
+        server.number_gate(max(self._settings.gate_number, 0))
+        return server
 
     async def _run(self) -> None:
         """Serve until a signal, then drain; a part that fails takes the process down."""
@@ -129,7 +133,7 @@ class Gate:
                 self._credentials.run(),
                 self._topology.run(),
                 self._planners.run(),
-                self._recovery.run(),
+                *([self._recovery.run()] if self._settings.worker <= 1 else []),
                 self._server.run(),
                 self._keep_house(),
             )
@@ -161,12 +165,19 @@ class Gate:
         """Of several workers the parent has the admin port."""
         descriptor = os.environ.get(workers.REPORT_FD)
         if self._settings.worker and descriptor:
+            parent = await workers.Parent.at(int(descriptor))
+            self._server.desk.elsewhere = parent
             self._reports = asyncio.create_task(
-                workers.report_to_parent(int(descriptor), self._report, self._changed)
+                parent.report(self._report, self._changed, self._server.desk.answer)
             )
             return None
-        port = Admin(self, self._settings.admin_host, self._settings.admin_port)
+        others = peers.from_settings(self._settings)
+        if others is not None:
+            self._server.desk.elsewhere = others
+        port = Admin(self, self._settings.admin_host, self._settings.admin_port, others)
         await port.start()
+        if others is not None and self._settings.gate_number < 0:
+            self._server.number_gate(await others.free_number())
         return port
 
     async def _open_port(self, stop: asyncio.Task[bool]) -> None:
@@ -246,6 +257,9 @@ class Gate:
             [asdict(pool) for pool in self._topology.describe()],
             self._source.age_seconds(),
         )
+
+    async def answers(self, question: peers.Message) -> Sequence[peers.Message]:
+        return [await self._server.desk.answer(question)]
 
     def version(self, keyspace: str) -> int:
         table = self._book.get(keyspace)

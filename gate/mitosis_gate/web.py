@@ -1,4 +1,4 @@
-"""The little HTTP/1.1 that a gate needs: GET as a client, GET as a server, one request each time.
+"""The little HTTP/1.1 that a gate needs: GET and small POSTs, one request each time.
 
 A whole web framework would cost every gate process a sixth of its memory for three kinds of
 requests to the API server and five small pages.
@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import logging
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
@@ -18,6 +18,7 @@ log = logging.getLogger(__name__)
 HEAD_BYTES = 64 << 10
 PIECE_BYTES = 64 << 10
 REQUEST_SECONDS = 10.0
+MAX_BODY_BYTES = 64 << 10
 _REASONS = {
     200: "OK",
     400: "Bad Request",
@@ -95,6 +96,30 @@ async def get(
     seconds: float,
 ) -> AsyncIterator[Answer]:
     """Ask, on a connection of its own. Raises OSError, TimeoutError or ValueError."""
+    target = urlsplit(url).path + ("?" + urlencode(query) if query else "")
+    wanted = {"Accept": "application/json"} | dict(headers)
+    async with _ask("GET", url, target, wanted, b"", tls, seconds) as answer:
+        yield answer
+
+
+@contextlib.asynccontextmanager
+async def post(url: str, body: bytes, seconds: float) -> AsyncIterator[Answer]:
+    """As `get`, without TLS."""
+    fields = {"Content-Length": str(len(body)), "Content-Type": "application/octet-stream"}
+    async with _ask("POST", url, urlsplit(url).path, fields, body, None, seconds) as answer:
+        yield answer
+
+
+@contextlib.asynccontextmanager
+async def _ask(
+    method: str,
+    url: str,
+    target: str,
+    headers: Mapping[str, str],
+    body: bytes,
+    tls: ssl.SSLContext | None,
+    seconds: float,
+) -> AsyncIterator[Answer]:
     deadline = asyncio.get_running_loop().time() + seconds
     parts = urlsplit(url)
     encrypted = parts.scheme == "https"
@@ -109,10 +134,10 @@ async def get(
             server_hostname=host if encrypted else None,
         )
     try:
-        target = parts.path + ("?" + urlencode(query) if query else "")
-        fields = {"Host": parts.netloc, "Accept": "application/json", "Connection": "close"}
+        fields = {"Host": parts.netloc, "Connection": "close"}
         lines = [f"{name}: {value}" for name, value in (fields | dict(headers)).items()]
-        writer.write("\r\n".join([f"GET {target} HTTP/1.1", *lines, "", ""]).encode("ascii"))
+        head = "\r\n".join([f"{method} {target} HTTP/1.1", *lines, "", ""])
+        writer.write(head.encode("ascii") + body)
         async with asyncio.timeout_at(deadline):
             status, found = await _head(reader)
         yield Answer(status, found, reader, deadline)
@@ -145,6 +170,8 @@ class Request:
     query: Mapping[str, str] = field(default_factory=dict)
     caller: str = ""
     """The name in the client's certificate; empty when it showed none."""
+    body: bytes | None = None
+    """None: a GET."""
 
 
 @dataclass(frozen=True)
@@ -162,10 +189,14 @@ class Response:
 
 
 class WebServer:
-    """Answers GET requests with what `handle` makes of them."""
+    """Answers requests with what `handle` makes of them."""
 
-    def __init__(self, handle: Callable[[Request], Awaitable[Response]]) -> None:
+    def __init__(
+        self, handle: Callable[[Request], Awaitable[Response]], posts: Sequence[str] = ()
+    ) -> None:
+        """`posts`: the only paths that take a POST; all others are for GET."""
         self._handle = handle
+        self._posts = frozenset(posts)
         self._listener: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -196,26 +227,39 @@ class WebServer:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             async with asyncio.timeout(REQUEST_SECONDS):
-                first, _ = await _lines(reader)
+                first, fields = await _lines(reader)
+                body = await self._body(first, fields, reader)
             caller = _common_name(writer.get_extra_info("peercert") or {})
-            response = await self._response(first, caller)
+            response = await self._response(first, caller, body)
             writer.write(response.pack())
             async with asyncio.timeout(REQUEST_SECONDS):
                 await writer.drain()
             writer.close()
-        except (OSError, TimeoutError) as exc:
+        except (OSError, TimeoutError, asyncio.IncompleteReadError) as exc:
             log.debug("request not answered: %s", exc)
             writer.transport.abort()
         except asyncio.CancelledError:
             writer.transport.abort()
             raise
 
-    async def _response(self, first: str, caller: str) -> Response:
+    async def _body(
+        self, first: str, fields: Mapping[str, str], reader: asyncio.StreamReader
+    ) -> bytes | None:
+        """Of a POST that is taken; everything else has none that would be read."""
         method, _, rest = first.partition(" ")
-        if method != "GET":
+        if method != "POST" or rest.partition(" ")[0] not in self._posts:
+            return None
+        length = fields.get("content-length", "")
+        if not length.isdecimal() or int(length) > MAX_BODY_BYTES:
+            raise BadAnswer("a request of no length, or of too much")
+        return await reader.readexactly(int(length))
+
+    async def _response(self, first: str, caller: str, body: bytes | None) -> Response:
+        method, _, rest = first.partition(" ")
+        if method != "GET" and body is None:
             return Response(b"only GET is served here\n", 405)
         parts = urlsplit(rest.partition(" ")[0])
-        request = Request(unquote(parts.path), dict(parse_qsl(parts.query)), caller)
+        request = Request(unquote(parts.path), dict(parse_qsl(parts.query)), caller, body)
         try:
             return await self._handle(request)
         except Exception:

@@ -8,20 +8,21 @@ version is obeyed when all workers obey it.
 
 import asyncio
 import contextlib
-import json
 import logging
 import os
 import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from mitosis_gate import metrics
+from mitosis_gate import lines, metrics, peers
 from mitosis_gate.admin import Admin
 from mitosis_gate.door import door_of
+from mitosis_gate.lines import Line, Message
+from mitosis_gate.peers import Peers
 from mitosis_gate.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -31,7 +32,6 @@ SILENCE_SECONDS = 15.0
 """A worker that has not reported for so long does not turn its event loop."""
 RESTART_SECONDS = 1.0
 REPORT_FD = "MITOSIS_GATE_REPORT_FD"
-LONGEST_REPORT = 32 << 20
 
 
 @dataclass
@@ -44,9 +44,6 @@ class Report:
     older: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """By keyspace: shards on which something runs that began before they moved."""
 
-    def to_line(self) -> bytes:
-        return json.dumps(vars(self)).encode() + b"\n"
-
 
 @dataclass
 class Worker:
@@ -54,22 +51,29 @@ class Worker:
     process: asyncio.subprocess.Process | None = None
     report: Report = field(default_factory=Report)
     heard_at: float = 0.0
+    line: Line | None = None
 
 
 class Fleet:
     """The workers of one gate; also the `admin.State` of all together."""
 
-    def __init__(self, count: int, arguments: Sequence[str]) -> None:
+    def __init__(self, count: int, arguments: Sequence[str], peers: Peers | None = None) -> None:
         self._arguments = tuple(arguments)
+        self._peers = peers
         self._workers = [Worker(number) for number in range(1, count + 1)]
         self._changed = asyncio.Condition()
+        self._news = asyncio.Event()
         self._stopping = ""
 
     async def run(self) -> None:
         """Keep all workers alive; ends when they have gone after `stop`."""
-        async with asyncio.TaskGroup() as group:
-            for worker in self._workers:
-                group.create_task(self._keep(worker))
+        spreading = asyncio.create_task(self._spread_news())
+        try:
+            async with asyncio.TaskGroup() as group:
+                for worker in self._workers:
+                    group.create_task(self._keep(worker))
+        finally:
+            spreading.cancel()
 
     def stop(self, signal_number: int) -> None:
         """Pass the signal on: each worker drains and ends."""
@@ -94,9 +98,9 @@ class Fleet:
                     env={**os.environ, REPORT_FD: str(theirs.fileno())},
                     pass_fds=[theirs.fileno()],
                 )
-            reader, writer = await asyncio.open_connection(sock=ours, limit=LONGEST_REPORT)
+            reader, writer = await asyncio.open_connection(sock=ours, limit=lines.LONGEST)
             log.info("worker %d is process %d", worker.number, worker.process.pid)
-            await self._listen(worker, reader)
+            await self._listen(worker, reader, writer)
             writer.close()
             code = await self._ended(worker)
             metrics.forget_process(worker.process.pid)
@@ -113,13 +117,46 @@ class Fleet:
             worker.process.kill()
             return await worker.process.wait()
 
-    async def _listen(self, worker: Worker, reader: asyncio.StreamReader) -> None:
-        with contextlib.suppress(OSError, ValueError):
-            while line := await reader.readline():
-                worker.report = Report(**json.loads(line))
-                worker.heard_at = time.monotonic()
-                async with self._changed:
-                    self._changed.notify_all()
+    async def _listen(
+        self, worker: Worker, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        def heard(message: Message) -> None:
+            worker.report = Report(**message)
+            worker.heard_at = time.monotonic()
+            self._news.set()
+
+        async def asked(question: Message) -> Sequence[Message]:
+            return await self._answers_for(worker, question)
+
+        worker.line = Line(writer, asked, heard)
+        try:
+            await worker.line.listen(reader)
+        finally:
+            worker.line = None
+
+    async def _spread_news(self) -> None:
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            async with self._changed:
+                self._changed.notify_all()
+
+    async def answers(self, question: Message) -> Sequence[Message]:
+        """What the workers say to a question of a peer."""
+        return await self._ask(self._workers, question)
+
+    async def _answers_for(self, asker: Worker, question: Message) -> Sequence[Message]:
+        """What everybody else says to a question of one worker."""
+        others = self._ask([w for w in self._workers if w is not asker], question)
+        if self._peers is None:
+            return await others
+        here, there = await asyncio.gather(others, self._peers.ask(question))
+        return [*here, *there]
+
+    async def _ask(self, workers: Sequence[Worker], question: Message) -> Sequence[Message]:
+        asked = [worker.line for worker in workers if worker.line is not None]
+        answers = await asyncio.gather(*(line.ask(question) for line in asked))
+        return [answer for answer in answers if answer is not None]
 
     def why_unhealthy(self) -> str:
         now = time.monotonic()
@@ -157,34 +194,68 @@ class Fleet:
             await self._changed.wait_for(is_so)
 
 
-async def report_to_parent(
-    descriptor: int, now: Callable[[], Report], changed: asyncio.Event
+class Parent:
+    """The worker's end of its line to the parent; also where it asks all other processes."""
+
+    def __init__(self, writer: asyncio.StreamWriter, reader: asyncio.StreamReader) -> None:
+        self._writer = writer
+        self._reader = reader
+        self._line: Line | None = None
+
+    @classmethod
+    async def at(cls, descriptor: int) -> "Parent":
+        taken = socket.socket(fileno=descriptor)
+        reader, writer = await asyncio.open_connection(sock=taken, limit=lines.LONGEST)
+        return cls(writer, reader)
+
+    async def ask(self, question: Message) -> Sequence[Message]:
+        answers = await self._line.ask(question) if self._line is not None else None
+        return answers or ()
+
+    async def report(
+        self,
+        now: Callable[[], Report],
+        changed: asyncio.Event,
+        answer: Callable[[Message], Awaitable[Message]],
+    ) -> None:
+        """Tell the parent; when there is none any more, drain as if it had asked."""
+        line = self._line = Line(self._writer, answer)
+        gone = asyncio.create_task(line.listen(self._reader))
+        try:
+            await _report_until(gone, line, self._writer, now, changed)
+            log.warning("the parent process is gone: draining")
+            os.kill(os.getpid(), signal.SIGTERM)
+        finally:
+            gone.cancel()
+            self._writer.close()
+
+
+async def _report_until(
+    gone: asyncio.Task[None],
+    line: Line,
+    writer: asyncio.StreamWriter,
+    now: Callable[[], Report],
+    changed: asyncio.Event,
 ) -> None:
-    """The worker's end: tell the parent; when there is none any more, drain as if it had asked."""
-    reader, writer = await asyncio.open_connection(sock=socket.socket(fileno=descriptor))
-    gone = asyncio.create_task(reader.read())
-    try:
-        while not gone.done():
-            changed.clear()
-            writer.write(now().to_line())
-            with contextlib.suppress(OSError):
-                await writer.drain()
-            news = asyncio.create_task(changed.wait())
-            await asyncio.wait(
-                [news, gone], timeout=REPORT_SECONDS, return_when=asyncio.FIRST_COMPLETED
-            )
-            news.cancel()
-        log.warning("the parent process is gone: draining")
-        os.kill(os.getpid(), signal.SIGTERM)
-    finally:
-        gone.cancel()
-        writer.close()
+    while not gone.done():
+        changed.clear()
+        line.tell(vars(now()))
+        with contextlib.suppress(OSError):
+            await writer.drain()
+        news = asyncio.create_task(changed.wait())
+        await asyncio.wait(
+            [news, gone], timeout=REPORT_SECONDS, return_when=asyncio.FIRST_COMPLETED
+        )
+        news.cancel()
 
 
 async def serve(settings: Settings, arguments: Sequence[str]) -> int:
     """The parent process, from the first worker to the last."""
-    fleet = Fleet(settings.workers, arguments)
-    port = Admin(fleet, settings.admin_host, settings.admin_port)
+    others = peers.from_settings(settings)
+    if others is not None and settings.gate_number < 0:
+        arguments = [*arguments, f"--gate-number={await others.free_number()}"]
+    fleet = Fleet(settings.workers, arguments, others)
+    port = Admin(fleet, settings.admin_host, settings.admin_port, others)
     door = door_of(fleet, settings)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -17,9 +17,12 @@ from keyspaces import SCHEMA
 from mitosis_gate.backends.account import Account
 from mitosis_gate.backends.connection import BackendConnection, Target
 from mitosis_gate.backends.pool import Pool
+from mitosis_gate.backends.scratch import Scratch
 from mitosis_gate.backends.topology import Topology
 from mitosis_gate.executor.commit import Commits
 from mitosis_gate.executor.decisions import Decisions
+from mitosis_gate.executor.finish import Finisher
+from mitosis_gate.executor.merging.streams import Limits, Merger
 from mitosis_gate.executor.run import Executor
 from mitosis_gate.executor.sequences import Sequences
 from mitosis_gate.planner.build import Planner
@@ -269,9 +272,17 @@ class World(logging.Handler):
             return planner
 
         planners.ready = planners.refresh = ready
-        executor = Executor(planners, topology, Sequences(topology, planners, 1000))
+        executor = Executor(
+            planners,
+            topology,
+            Merger(Limits(4, 1 << 20)),
+            Sequences(topology, planners, 1000),
+            Finisher(Scratch(settings), settings),
+        )
         known = {account.user: [account] for account in (ACCOUNT, WITNESS)}
-        accounts: Any = SimpleNamespace(named=lambda user: known.get(user, []))
+        accounts: Any = SimpleNamespace(
+            named=lambda user: known.get(user, []), user=lambda account: None
+        )
         services = Services(
             settings=settings,
             topology=topology,

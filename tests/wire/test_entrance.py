@@ -19,7 +19,7 @@ from mitosis_gate.wire import constants as c
 from mitosis_gate.wire.auth import ServerKey
 from mitosis_gate.wire.codec import frame
 from mitosis_routing.keyspace import SlotRange
-from mitosis_routing.table import RoutingTable, ShardRoute, ShardState
+from mitosis_routing.table import RoutingTable, ShardRoute, ShardState, UserRef
 
 KEY = ServerKey()
 CAPABILITIES = (
@@ -34,6 +34,9 @@ ACCOUNTS = (
     Account("bank", "app", "other"),
     Account("shop", "only", "one"),
 )
+
+USERS: dict[str, UserRef] = {}
+"""What the routing table says of users, where a test says it."""
 
 
 class Client:
@@ -85,7 +88,10 @@ async def gate():
     services = Services(
         settings=settings,
         topology=topology,
-        accounts=SimpleNamespace(named=lambda user: [a for a in ACCOUNTS if a.user == user]),
+        accounts=SimpleNamespace(
+            named=lambda user: [a for a in ACCOUNTS if a.user == user],
+            user=lambda account: USERS.get(account.user),
+        ),
         planners=SimpleNamespace(),
         execute=lambda *_: None,
         commits=Commits.of(Decisions(topology, None), settings, {}),

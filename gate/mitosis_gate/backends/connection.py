@@ -47,6 +47,7 @@ _ALWAYS = (
     | c.CLIENT_PLUGIN_AUTH_LENENC_CLIENT_DATA
     | c.CLIENT_CONNECT_ATTRS
     | c.CLIENT_SESSION_TRACK
+    | c.CLIENT_LOCAL_FILES
 )
 _FIRST_STATEMENT = (
     b"SET SESSION session_track_system_variables='" + ",".join(variables.TRACKED).encode() + b"'"
@@ -56,6 +57,7 @@ _BUFFER_LIMIT = 64 << 20
 _MOST_STATEMENTS = 64
 """Prepared statements that are kept on one connection."""
 _STATE = c.STATUS_IN_TRANS | c.STATUS_AUTOCOMMIT
+_INTERRUPTED = 1317
 _ROLLED_BACK = frozenset({1206, 1213})
 _GOING_AWAY = frozenset({1053, 3032})
 """Server shutdown in progress, offline mode: as good as no server."""
@@ -74,6 +76,10 @@ class Target:
     server_uuid: str
     tls: ssl.SSLContext | None
     role: str = "primary"
+
+    @property
+    def is_primary(self) -> bool:
+        return self.role == "primary"
 
     @property
     def is_local(self) -> bool:
@@ -148,6 +154,7 @@ class BackendConnection(asyncio.Protocol):
         "_login",
         "_login_splitter",
         "_prefix",
+        "_room",
         "_sink",
         "_streamed",
         "_transport",
@@ -210,6 +217,8 @@ class BackendConnection(asyncio.Protocol):
         self._prefix = b"\x03\x00\x01" if variant & c.CLIENT_QUERY_ATTRIBUTES else b"\x03"
         self._transport: asyncio.Transport | None = None
         self._sink: Sink | None = None
+        self._room: asyncio.Future[None] | None = None
+        """There while the server is slow to read what it is sent."""
         self._login: asyncio.Future[None] | None = None
         self._login_splitter = Splitter(1 << 16)
         self._closing_reason = ""
@@ -457,6 +466,12 @@ class BackendConnection(asyncio.Protocol):
         self.why_ended = why
         self.abandon("ended")
 
+    def watch_end(self, answer: bytes = b"") -> "asyncio.Future[None]":
+        """Done when the statement that runs has ended. `answer`: see `_Watched`."""
+        assert self._sink is not None
+        self._sink = watched = _Watched(self._sink, answer)
+        return watched.ended
+
     def pause(self) -> None:
         if self._transport is not None and self.alive:
             self._transport.pause_reading()
@@ -464,6 +479,22 @@ class BackendConnection(asyncio.Protocol):
     def resume(self) -> None:
         if self._transport is not None and self.alive:
             self._transport.resume_reading()
+
+    def pause_writing(self) -> None:
+        self._room = asyncio.get_running_loop().create_future()
+
+    def resume_writing(self) -> None:
+        room, self._room = self._room, None
+        if room is not None and not room.done():
+            room.set_result(None)
+
+    async def upload(self, packet: bytes) -> None:
+        """Send part of a file, framed already; waits while the server is slow to read."""
+        if not self.alive or self._transport is None:
+            raise BackendLost(self._lost_text())
+        self._transport.write(packet)
+        if self._room is not None:
+            await asyncio.shield(self._room)
 
     def close(self, reason: str) -> None:
         """Drop the connection; the server rolls back what is open. No effect the second time."""
@@ -535,6 +566,7 @@ class BackendConnection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
         self.alive = False
+        self.resume_writing()
         if self._login is not None and not self._login.done():
             self._login.set_result(None)
         self._fail(BackendLost(self._lost_text()))
@@ -642,6 +674,37 @@ class _Buffer:
             if self._size > self._limit:
                 problem = BackendLost(f"an answer of more than {self._limit} bytes was given up")
             self.result.set_exception(problem)
+
+
+class _Watched:
+    """Stands before the sink of a statement that is being killed.
+
+    The payload `answer`, if there is one, takes the place of error 1317.
+    """
+
+    def __init__(self, sink: Sink, answer: bytes) -> None:
+        self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._sink = sink
+        self._answer = answer
+
+    def _end(self) -> None:
+        if not self.ended.done():
+            self.ended.set_result(None)
+
+    def answer_part(self, data: bytes) -> None:
+        self._sink.answer_part(data)
+
+    def answer_end(self, connection: BackendConnection, data: bytes) -> None:
+        self._end()
+        error = connection.scanner.error
+        if self._answer and error is not None and error.number == _INTERRUPTED:
+            start = len(data) - len(packets.error_payload(error.number, error.state, error.text))
+            data = data[: start - 4] + frame(self._answer, data[start - 1])
+        self._sink.answer_end(connection, data)
+
+    def answer_lost(self, connection: BackendConnection, problem: GateError) -> None:
+        self._end()
+        self._sink.answer_lost(connection, problem)
 
 
 def _cut(data: bytes, keeps_eof: bool) -> tuple[tuple[bytes, ...], tuple[bytes, ...]]:

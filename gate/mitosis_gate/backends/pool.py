@@ -89,6 +89,8 @@ class Pool:
         self.target = target
         self.retired = False
         self.draining = False
+        self.avoided_until = 0.0
+        """A replica that did not answer is not asked before this time."""
         self.waiting: deque[tuple[Lane, asyncio.Future[BackendConnection | None]]] = deque()
         self.now = time.monotonic()
         """A clock that `sweep` moves on, so that giving back asks no other."""
@@ -260,6 +262,29 @@ class Pool:
         name = self.target.instance
         metrics.BACKENDS.labels(instance=name, state="idle").set(idle)
         metrics.BACKENDS.labels(instance=name, state="busy").set(self.size - idle)
+
+    async def end_statement(
+        self, connection: BackendConnection, patience_seconds: float, answer: bytes = b""
+    ) -> None:
+        """End the statement that runs there and return when it has ended: KILL QUERY, and KILL when
+        that is of no effect. `answer` is the error that the sink gets in place of 1317.
+
+        Until then the connection is for nobody else: a KILL QUERY that comes late would end the
+        statement of another session.
+        """
+        if not connection.busy:
+            return
+        ended = connection.watch_end(answer)
+        was_foreign, connection.is_foreign = connection.is_foreign, True
+        await self._kill(connection, query_only=True)
+        await asyncio.wait([ended], timeout=patience_seconds)
+        if not ended.done():
+            await self._kill(connection, query_only=False)
+            await asyncio.wait([ended], timeout=patience_seconds)
+            if not ended.done():
+                connection.close("killed")
+        elif connection.scanner.error is not None:
+            connection.is_foreign = was_foreign
 
     def kill(self, connection: BackendConnection, query_only: bool) -> asyncio.Task[None]:
         """End what runs on a connection, from a connection of the same account."""

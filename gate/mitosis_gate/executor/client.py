@@ -5,7 +5,7 @@ three of `begin_rows`, `send_rows` and `end_rows`, or `relay`. A GateError that 
 becomes the ERR packet, also in the middle of rows.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
@@ -98,6 +98,20 @@ class Client(Protocol):
     def give_back(self, connection: BackendConnection) -> None:
         """After use; one that is bound stays so, one in doubt is closed."""
 
+    async def note_warnings(self, connection: BackendConnection) -> None:
+        """Keep the warnings of the statement that just ran there for a SHOW WARNINGS after this
+        answer. Call it when there are some, before anything else runs on that connection."""
+
+    def keep_warnings(self, warnings: Sequence[tuple[bytes, int, str]]) -> None:
+        """As `note_warnings`, for warnings that are known: level, code, text."""
+
+    def warn(self, code: int, text: str) -> None:
+        """Add a warning of the gate's own to the answer that is due."""
+
+    def local_file(self, name: bytes) -> AsyncIterator[bytes]:
+        """Ask the client for a file (LOAD DATA LOCAL) and give what it sends; read it to its end,
+        also when it is of no use any more: the client answers to nothing before."""
+
     def disown(self, connection: BackendConnection) -> None:
         """Leave a connection that was lent with `outside` to the executor, also when the client
         goes away: it must give it back to its lane, whatever happens."""
@@ -124,9 +138,6 @@ class Client(Protocol):
         """Keep this connection for the session until `unpin`, a reset or its end."""
 
     def unpin(self, reason: str) -> None: ...
-
-    def kill(self, connection_id: int, query_only: bool) -> None:
-        """Raises NoSuchThread and KillDenied."""
 
     def send_ok(
         self, affected: int = 0, last_insert_id: int = 0, warnings: int = 0, info: bytes = b""

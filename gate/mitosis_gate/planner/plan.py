@@ -12,6 +12,7 @@ from enum import IntFlag, StrEnum
 from typing import Protocol
 
 from mitosis_gate.planner.schema import Table
+from mitosis_routing.hashing import KeyColumn
 
 
 class Flag(IntFlag):
@@ -344,6 +345,43 @@ class CopyRows:
 
 
 @dataclass(frozen=True, slots=True)
+class FileFormat:
+    """FIELDS, LINES and IGNORE n LINES of LOAD DATA."""
+
+    fields_end: bytes = b"\t"
+    enclosed: bytes = b""
+    escaped: bytes = b"\\"
+    lines_start: bytes = b""
+    lines_end: bytes = b"\n"
+    skipped: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LoadData:
+    """LOAD DATA LOCAL: the client's file goes to `shards` as it is, or divided by rows.
+
+    `text` goes to each shard. Undivided (neither key nor number column): all get the whole file.
+    """
+
+    file: bytes
+    text: bytes
+    shards: tuple[int, ...]
+    format: FileFormat = FileFormat()
+    table: str = ""
+    key: KeyColumn | None = None
+    key_name: str = ""
+    key_at: int = -1
+    """Which field of a row is the sharding key; -1: the number that the gate gives."""
+    number: KeyColumn | None = None
+    """The AUTO_INCREMENT column, whose numbers the gate gives."""
+    number_at: int = -1
+    """Which field it is; -1: none, it is put before all others."""
+    variables: tuple[str, ...] = ()
+    """User variables that fields go to: they stay behind on the connections."""
+    flags: Flag = Flag.WRITE
+
+
+@dataclass(frozen=True, slots=True)
 class MovedRows:
     """UPDATE that gives rows another sharding key: they are deleted and inserted anew.
 
@@ -491,6 +529,39 @@ class Kill:
     query_only: bool
 
 
+class Shown(StrEnum):
+    """What GATE SHOW knows."""
+
+    SESSIONS = "SESSIONS"
+    POOLS = "POOLS"
+    PLANS = "PLANS"
+    SHARDS = "SHARDS"
+    VERSION = "VERSION"
+    PROCESSLIST = "PROCESSLIST"
+    """SHOW PROCESSLIST, of all sessions of all gates."""
+
+
+@dataclass(frozen=True, slots=True)
+class GateShow:
+    """What the gate itself knows, as a table."""
+
+    what: Shown
+    full: bool = False
+    """Whole statements in a process list."""
+
+
+@dataclass(frozen=True, slots=True)
+class Processes:
+    """A SELECT that names information_schema.PROCESSLIST: the sessions of the gates take its place.
+
+    `template` is the statement, cut where the table stands: between the parts goes a SELECT in
+    parentheses that gives its rows.
+    """
+
+    template: tuple[bytes, ...]
+    flags: Flag = Flag.OUTSIDE
+
+
 @dataclass(frozen=True, slots=True)
 class ConnectionId:
     """SELECT CONNECTION_ID(): one row with the gate's own number of the session, a BIGINT."""
@@ -504,6 +575,30 @@ class Batch:
     """Several statements in one text: only for clients that asked for CLIENT_MULTI_STATEMENTS."""
 
     statements: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TextPrepare:
+    """PREPARE: keep a statement under a name, after a server has looked at it."""
+
+    name: str
+    """In lower case."""
+    sql: bytes = b""
+    variable: str = ""
+    """The user variable that has the text; empty: `sql` is it."""
+
+
+@dataclass(frozen=True, slots=True)
+class TextExecute:
+    """EXECUTE: put the values of these user variables into the statement and carry it out."""
+
+    name: str
+    values: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TextDeallocate:
+    name: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -548,6 +643,7 @@ Plan = (
     | NumberedWrite
     | LimitedWrite
     | CopyRows
+    | LoadData
     | MovedRows
     | Ddl
     | TransactionControl
@@ -557,7 +653,12 @@ Plan = (
     | Use
     | Kill
     | ConnectionId
+    | GateShow
+    | Processes
     | Batch
+    | TextPrepare
+    | TextExecute
+    | TextDeallocate
     | Empty
     | UnknownTable
     | Refuse

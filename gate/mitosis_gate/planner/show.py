@@ -1,5 +1,6 @@
 """SHOW, DESCRIBE and EXPLAIN: which of them one server can answer for the whole keyspace."""
 
+from mitosis_gate.planner.gate import process_list
 from mitosis_gate.planner.lexer import BadSql
 from mitosis_gate.planner.plan import Flag, Plan
 from mitosis_gate.planner.refusals import refuse
@@ -16,6 +17,9 @@ _EXPLAINED = frozenset("SELECT WITH TABLE VALUES INSERT REPLACE UPDATE DELETE".s
 
 
 def show_plan(statement: Statement) -> Plan:
+    processes = process_list(statement)
+    if processes is not None:
+        return processes
     at = 1
     while statement.word(at) in _SCOPES:
         at += 1

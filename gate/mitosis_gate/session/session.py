@@ -10,11 +10,11 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-from mitosis_gate import metrics
+from mitosis_gate import clock, metrics
 from mitosis_gate.backends.account import Account
-from mitosis_gate.backends.pool import Lane
 from mitosis_gate.errors import (
     AccessDeniedToDatabase,
+    BadHandshake,
     GateError,
     MalformedPacket,
     MysqlError,
@@ -29,10 +29,12 @@ from mitosis_gate.planner import plan as plans
 from mitosis_gate.planner.plan import Flag, Plan
 from mitosis_gate.planner.purity import is_pure
 from mitosis_gate.session.forwarding import FIRST, WRITES
+from mitosis_gate.session.last import Left
 from mitosis_gate.session.lending import variables_of_login
-from mitosis_gate.session.prepared import NEEDS_EXECUTOR, NEEDS_TASK, NO_FLAGS, Prepared
+from mitosis_gate.session.prepared import NEEDS_EXECUTOR, NEEDS_TASK, NO_FLAGS
 from mitosis_gate.session.services import Services, Sessions
 from mitosis_gate.session.user_change import FIRST_ANSWER, UserChange
+from mitosis_gate.session.watched import Watched
 from mitosis_gate.transaction import AtOnce
 from mitosis_gate.wire import charsets, packets, statements
 from mitosis_gate.wire import constants as c
@@ -43,14 +45,20 @@ log = logging.getLogger(__name__)
 
 READ_AHEAD_BYTES = 64 << 10
 """What a client may send while its statement runs, before it is no longer read."""
+_READS_SEVERAL = plans.Scatter | plans.Merge | plans.Finish
+_SEES_NOTHING = plans.SetStatement | plans.SetTransaction | plans.OwnVariables
 _NOT_TWICE = WRITES | Flag.LAST | Flag.PINS | Flag.CLOCK
 _NAMES_TABLES = (plans.OneShard, plans.Scatter, plans.EveryShard, plans.Ddl, plans.UnknownTable)
 
 
-class Session(Prepared):
+class Session(Watched):
     """Put in place of the login protocol once the client is known."""
 
-    __slots__ = ("_is_reading", "_sessions", "_user_change", "attributes", "seen_at")
+    __slots__ = (
+        "_is_reading",
+        "_user_change",
+        "seen_at",
+    )
 
     def __init__(
         self,
@@ -62,9 +70,7 @@ class Session(Prepared):
         peer: str,
     ) -> None:
         """`accounts`: those that the password of the login opens, by keyspace."""
-        super().__init__(services, connection_id, login, accounts, peer)
-        self._sessions = sessions
-        self.attributes = login.attributes
+        super().__init__(services, sessions, connection_id, login, accounts, peer)
         self._is_reading = True
         self._user_change: UserChange | None = None
         self.seen_at = time.monotonic()
@@ -202,7 +208,10 @@ class Session(Prepared):
         self._write(f"Uptime: {uptime}  Threads: {clients}".encode())
 
     def _process_kill(self, payload: bytes) -> None:
-        self._sessions.kill(int.from_bytes(payload[1:5], "little"), False, self.user)
+        self._start(self._kill(int.from_bytes(payload[1:5], "little")))
+
+    async def _kill(self, connection_id: int) -> None:
+        await self._sessions.desk.kill(connection_id, False, self)
         self.send_ok()
 
     def _set_option(self, payload: bytes) -> None:
@@ -229,10 +238,12 @@ class Session(Prepared):
     def _begin_anew(self) -> None:
         """As after the login."""
         self._release_everything()
-        self._statements.clear()
+        self._forget_statements()
         self._transaction.forget()
         self.last_insert_id = 0
         self._own.clear()
+        self._on_connection.clear()
+        self._left = Left()
         self._set_variables(self._login_variables)
 
     def _change_user(self, payload: bytes) -> None:
@@ -258,11 +269,17 @@ class Session(Prepared):
                 self._write(reply)
                 self._splitter.sequence = self._sequence & 0xFF
             if change.is_accepted:
-                self._become(change.login, change.accounts())
+                self._become(change.login, self._admitted(change.accounts()))
         except GateError as exc:
             log.info("closing %s@%s: change of user: %s", self.user, self.peer, exc.text)
             self.send_error(exc)
             self._close()
+
+    def _admitted(self, accounts: Sequence[Account]) -> tuple[Account, ...]:
+        """What a new connection of that user would need, this one must have."""
+        assert self._transport is not None
+        tls = self._transport.get_extra_info("ssl_object")
+        return self._sessions.admit(accounts, tls, self.peer.rpartition(":")[0])
 
     def _become(self, login: packets.Login, accounts: Sequence[Account]) -> None:
         """The new user is known."""
@@ -270,6 +287,16 @@ class Session(Prepared):
         self._splitter.begin_command()
         self.user = login.user
         self.attributes = login.attributes
+        home = next((a for a in accounts if a.keyspace == login.database), accounts[0])
+        limits, budget = self._sessions.charge(home)
+        if limits.counts_statements:
+            self._sessions.discharge(home)
+            raise BadHandshake(
+                f"statements of user '{login.user}' are limited, which holds from the login on: "
+                "connect anew in place of changing the user"
+            )
+        self._sessions.discharge(self.charged)
+        self.charge(limits, budget, home)
         self._enter(login.database, accounts)
         if login.charset:
             self._login_variables = variables_of_login(login.charset)
@@ -280,6 +307,7 @@ class Session(Prepared):
 
     def _query(self, sql: bytes, packet: bytes) -> None:
         self._packet = packet
+        self.began_at = clock.now
         lanes = self._lanes
         planner = self._services.planners.planner(self._home)
         if lanes is None or not lanes.current or planner is None or planner is not self._planner:
@@ -307,10 +335,6 @@ class Session(Prepared):
             await self._query_later(self._text_of(self._packet), self._packet)
         else:
             await self._execute_later(self._statement(self._execution), self._execution)
-
-    def _text_of(self, packet: bytes) -> bytes:
-        """The statement of a framed COM_QUERY of one packet."""
-        return statements.query_text(packet[4:]) if self._names else packet[5:]
 
     def _runs_a_pure_read(self) -> bool:
         if self._in_batch or self._planner is None or not self._is_known():
@@ -366,15 +390,44 @@ class Session(Prepared):
                 raise MysqlError(1065, "42000", "Query was empty")
             self.send_ok()
         elif isinstance(plan, plans.Kill):
-            self._sessions.kill(plan.connection, plan.query_only, self.user)
+            await self._sessions.desk.kill(plan.connection, plan.query_only, self)
             self.send_ok()
+        elif isinstance(plan, plans.GateShow):
+            self.send_result(*await self._sessions.desk.show(plan, self))
+        elif isinstance(plan, plans.Processes):
+            await self._show_processes(plan)
         elif isinstance(plan, plans.ConnectionId):
             self._send_connection_id(plan.column)
+        elif isinstance(plan, plans.TextPrepare):
+            await self._prepare_named(plan)
+        elif isinstance(plan, plans.TextExecute):
+            await self._execute_named(plan)
+        elif isinstance(plan, plans.TextDeallocate):
+            self._deallocate(plan)
         elif isinstance(plan, plans.Batch):
             await self._carry_out_batch(plan, sql)
         else:
             self._release_kept()
+            self._choose_replica_for(plan, sql)
             await self._services.execute(plan, sql, self)
+
+    def _choose_replica_for(self, plan: Plan, sql: bytes) -> None:
+        """As `_choose_replica`, for plans of several shards and for what a comment wishes."""
+        if isinstance(plan, plans.Hinted):
+            self._hinted_read = plan.read
+            plan = plan.inner
+        self._sees_rows = not isinstance(plan, _SEES_NOTHING)
+        if isinstance(plan, _READS_SEVERAL | plans.OneShard | plans.AnyShard):
+            self._reads = not plan.flags & WRITES
+            self._choose_replica(plan.flags, sql)
+
+    async def _show_processes(self, plan: plans.Processes) -> None:
+        rows = await self._sessions.desk.processes(self)
+        connection = await self.any_backend()
+        try:
+            await self.relay(connection, rows.join(plan.template))
+        finally:
+            self.give_back(connection)
 
     async def _carry_out_batch(self, batch: plans.Batch, sql: bytes) -> None:
         """One statement after the other, each with its answer; the first error is the last."""
@@ -429,11 +482,8 @@ class Session(Prepared):
                 )
             self._release_everything()
             self._lanes = self._planner = self._last = None
-            self._statements.clear()
+            self._forget_statements()
         self._home = self.current = keyspace
-
-    def kill(self, connection_id: int, query_only: bool) -> None:
-        self._sessions.kill(connection_id, query_only, self.user)
 
     # what the server does to sessions
 
@@ -442,13 +492,14 @@ class Session(Prepared):
         if self._active is None and self._task is None:
             self._packet = self._execution = b""
             if self._kept is not None:
-                self._release_kept()
+                self._task = asyncio.get_running_loop().create_task(self._remember_kept())
         settings = self._services.settings
         if self.write_blocked_at and now - self.write_blocked_at > settings.slow_client_seconds:
             log.info("closing %s@%s: it leaves its result unread", self.user, self.peer)
             if self._transport is not None:
                 self._transport.abort()
-        count, self.forwarded_statements = self.forwarded_statements, 0
+        count = self.forwarded_statements - self._counted_statements
+        self._counted_statements = self.forwarded_statements
         if count:
             metrics.STATEMENTS.labels(plan="forwarded").inc(count)
             self.seen_at = now
@@ -457,17 +508,6 @@ class Session(Prepared):
         elif now - self.seen_at > settings.idle_seconds:
             log.info("closing %s@%s: silent for %g s", self.user, self.peer, settings.idle_seconds)
             self._close()
-
-    def kill_query(self) -> None:
-        """KILL QUERY of another session: end what runs, keep the session."""
-        if self._task is not None:
-            self._task.cancel()
-        elif self._active is not None and isinstance(self._active.owner, Lane):
-            self._active.owner.pool.kill(self._active, query_only=True)
-
-    def kill_connection(self) -> None:
-        if self._transport is not None:
-            self._transport.abort()
 
     def drain(self) -> None:
         """The gate stops: end now, or as soon as the open transaction is over."""

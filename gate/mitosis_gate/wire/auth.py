@@ -1,4 +1,4 @@
-"""caching_sha2_password, as server and as client; no sockets.
+"""caching_sha2_password, as server and as client, and mysql_native_password as server; no sockets.
 
 The gate knows its users' passwords, so that a right password always takes the fast path. A client
 that cannot prove it that way may send the password itself, over TLS in clear text and without TLS
@@ -43,6 +43,13 @@ def scramble(password: str, nonce: bytes) -> bytes:
     return _xor(once, hashlib.sha256(twice + nonce).digest())
 
 
+def native_scramble(password: str, nonce: bytes) -> bytes:
+    """The same for mysql_native_password."""
+    once = hashlib.sha1(password.encode(), usedforsecurity=False).digest()
+    twice = hashlib.sha1(once, usedforsecurity=False).digest()
+    return _xor(once, hashlib.sha1(nonce + twice, usedforsecurity=False).digest())
+
+
 class ServerKey:
     """The RSA key that protects passwords on connections without TLS."""
 
@@ -85,18 +92,23 @@ class ServerLogin:
         nonce: bytes,
         key: ServerKey,
         is_encrypted: bool,
+        takes_native: bool = False,
     ) -> None:
+        """`takes_native`: mysql_native_password is as good, for clients that name it."""
         self._who = f"'{user}'@'{host}'"
         self._passwords = passwords
         self._nonce = nonce
         self._key = key
         self._is_encrypted = is_encrypted
+        self._takes_native = takes_native
         self._step: Callable[[ServerLogin, bytes], bytes] = ServerLogin._proof
         self.accepted = False
         self.password = ""
 
     def start(self, plugin: bytes, proof: bytes) -> bytes:
         """Answer the login packet; a client of another method is asked to switch."""
+        if self._takes_native and plugin in (c.NATIVE_PASSWORD, b""):
+            return self._native(proof)
         if plugin != c.CACHING_SHA2:
             return packets.auth_switch(c.CACHING_SHA2, self._nonce)
         return self.answer(proof)
@@ -116,6 +128,15 @@ class ServerLogin:
             self._step = ServerLogin._clear_text
             return packets.auth_more_data(bytes((c.FULL_AUTH_NEEDED,)))
         raise self._denied(bool(proof))
+
+    def _native(self, proof: bytes) -> bytes:
+        for password in (secrets.token_hex(8), *self._passwords):
+            if hmac.compare_digest(native_scramble(password, self._nonce), proof):
+                self.password = password
+        if not self.password:
+            raise self._denied(bool(proof))
+        self.accepted = True
+        return b""
 
     def _is_proven(self, proof: bytes) -> bool:
         """Compare with every password, and with one of nobody, in the same time."""

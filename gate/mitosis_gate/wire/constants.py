@@ -124,6 +124,7 @@ CURSOR_READ_ONLY: Final = 0x01
 PARAMETER_COUNT_AVAILABLE: Final = 0x08
 
 CACHING_SHA2: Final = b"caching_sha2_password"
+NATIVE_PASSWORD: Final = b"mysql_native_password"
 FAST_AUTH_OK: Final = 0x03
 FULL_AUTH_NEEDED: Final = 0x04
 REQUEST_PUBLIC_KEY: Final = 0x02
