@@ -272,6 +272,8 @@ class Entrance(asyncio.BufferedProtocol):
     def _greet(self) -> None:
         if self._book.tls() is not None:
             self._capabilities |= c.CLIENT_SSL
+        if self._book.services.settings.local_infile:
+            self._capabilities |= c.CLIENT_LOCAL_FILES
         for name in self._book.services.settings.compression:
             self._capabilities |= _COMPRESSION[name]
         greeting = packets.Greeting(

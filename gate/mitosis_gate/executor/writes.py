@@ -20,12 +20,15 @@ from mitosis_gate.planner.plan import Flag, Part, Plan, SplitWrite, Wrote
 from mitosis_gate.wire.packets import Ok
 
 Backends = Sequence[tuple[str, BackendConnection]]
-Warning = tuple[bytes | None, ...]
-"""Level, code and message, as SHOW WARNINGS gives them."""
+Told = tuple[bytes, int, str]
+"""Level, code and text of a warning, as SHOW WARNINGS gives them."""
 
 _NUMBERS = re.compile(rb"\d+")
 _AT_ROW = re.compile(r" at row (\d+)(?=$|[^\d])")
 _MOST_WARNINGS = 1024
+_LAST_NUMBER = re.compile(rb"(?<=Warnings: )\d+\Z")
+_ABOUT_TEXT = frozenset({1287, 1681, 3719, 3778, 3779})
+"""Deprecated words and character sets: each server finds them when it reads the statement."""
 _VERB = re.compile(rb"\s*(?:INSERT|REPLACE|UPDATE|DELETE)(?=\s)(?!\s*/\*\+)", re.IGNORECASE)
 
 
@@ -39,12 +42,21 @@ class Answer:
     """The first AUTO_INCREMENT number that a row got; 0: none. It is what LAST_INSERT_ID() says."""
     warnings: int = 0
     info: bytes = b""
-    told: list[Warning] = field(default_factory=list)
-    """The warnings themselves, as far as they were fetched."""
+    told: list[Told] = field(default_factory=list)
+    """The warnings themselves; there may be more, as a server keeps only some."""
+
+    def hear(self, told: Sequence[Told]) -> None:
+        """Add warnings; those about the text of the statement are told once, not by each shard."""
+        before = set(self.told)
+        new = [w for w in told if w[1] not in _ABOUT_TEXT or w not in before]
+        self.told = (self.told + new)[:_MOST_WARNINGS]
+        self.warnings -= len(told) - len(new)
+        self.info = _LAST_NUMBER.sub(b"%d" % self.warnings, self.info)
 
     def send(self, client: Client) -> None:
         if self.generated:
             client.last_insert_id = self.generated
+        client.keep_warnings(self.told)
         client.send_ok(
             self.affected,
             self.generated or self.last_insert_id,
@@ -112,7 +124,7 @@ async def split(plan: SplitWrite, client: Client) -> Answer:
         parts = _at_one_time(parts, plan.hint_at)
     async with client.writing(names) as backends:
         if wants_clock and plan.hint_at < 0:
-            await _set_clock(backends)
+            await set_clock(backends)
         if plan.flags & Flag.LAST:
             await _tell_last_insert_id(backends, client)
         answers = await _run(backends, parts, plan.in_order)
@@ -120,8 +132,7 @@ async def split(plan: SplitWrite, client: Client) -> Answer:
             merge.same_effect([(n, ok) for (n, _), ok in zip(backends, answers, strict=True)])
             answers, parts, backends = answers[:1], parts[:1], backends[:1]
         answer = _added(plan, parts, answers)
-        if answer.warnings:
-            answer.told = await _warnings(backends, parts, answers)
+        await heard(answer, backends, parts, answers)
         if any(part.generated for part in parts):
             answer.generated = await _first_generated(plan, parts, answers, backends)
     return answer
@@ -153,7 +164,7 @@ def _at_one_time(parts: Sequence[Part], at: int) -> Sequence[Part]:
     ]
 
 
-async def _set_clock(backends: Backends) -> None:
+async def set_clock(backends: Backends) -> None:
     """As `_at_one_time`, for a text that has no place for a hint."""
     now = b"%.6f" % time.time()
     for _, backend in backends:
@@ -217,19 +228,25 @@ def corrected(text: str, rows: Sequence[int]) -> str:
     return _AT_ROW.sub(number, text) if rows else text
 
 
-async def _warnings(
-    backends: Backends, parts: Sequence[Part], answers: Sequence[Ok]
-) -> list[Warning]:
-    found: list[tuple[int, Warning]] = []
+async def heard(
+    answer: Answer, backends: Backends, parts: Sequence[Part], answers: Sequence[Ok]
+) -> None:
+    """Put the warnings of all shards into the answer."""
     for (_, backend), part, ok in zip(backends, parts, answers, strict=True):
-        if not ok.warnings:
-            continue
-        for level, code, message in (await backend.query(b"SHOW WARNINGS")).values():
-            text = corrected((message or b"").decode("utf-8", "surrogateescape"), part.rows)
-            row = _AT_ROW.search(text)
-            warning = (level, code, text.encode("utf-8", "surrogateescape"))
-            found.append((int(row[1]) if row else 0, warning))
-    return [warning for _, warning in sorted(found, key=lambda f: f[0])][:_MOST_WARNINGS]
+        if ok.warnings:
+            rows = (await backend.query(b"SHOW WARNINGS")).values()
+            answer.hear([_told(row, part.rows) for row in rows])
+    answer.told.sort(key=_row_told)
+
+
+def _told(row: Sequence[bytes | None], rows: Sequence[int]) -> Told:
+    level, code, text = (value or b"" for value in row)
+    return level, int(code), corrected(text.decode(errors="replace"), rows)
+
+
+def _row_told(told: Told) -> int:
+    found = _AT_ROW.search(told[2])
+    return int(found[1]) if found else 0
 
 
 # Answers
@@ -253,19 +270,19 @@ def _info(wrote: Wrote, parts: Sequence[Part], answers: Sequence[Ok]) -> bytes:
     if wrote is Wrote.DELETE:
         return b""
     if wrote is Wrote.UPDATE:
-        return added_info(b"Rows matched: %d  Changed: %d  Warnings: %d", [a.info for a in answers])
+        return summed(b"Rows matched: %d  Changed: %d  Warnings: %d", [a.info for a in answers])
     rows = sum(len(part.rows) for part in parts)
     if rows == 1 and wrote is not Wrote.COPY:
         return b""
     infos = [ok.info or _info_of_one_row(wrote, ok) for ok in answers]
-    return added_info(b"Records: %d  Duplicates: %d  Warnings: %d", infos)
+    return summed(b"Records: %d  Duplicates: %d  Warnings: %d", infos)
 
 
-def added_info(form: bytes, infos: Iterable[bytes]) -> bytes:
+def summed(form: bytes, infos: Iterable[bytes]) -> bytes:
     """The sum of texts such as `Records: 3  Duplicates: 1  Warnings: 0`."""
-    totals = [0, 0, 0]
+    totals = [0] * form.count(b"%d")
     for info in infos:
-        for place, number in enumerate(_NUMBERS.findall(info)[:3]):
+        for place, number in enumerate(_NUMBERS.findall(info)):
             totals[place] += int(number)
     return form % tuple(totals)
 

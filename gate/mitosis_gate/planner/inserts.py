@@ -17,11 +17,10 @@ from mitosis_gate.planner.pins import KeyReader, Slot
 from mitosis_gate.planner.plan import Flag, Refuse, Wrote
 from mitosis_gate.planner.refusals import key_changed, refuse
 from mitosis_gate.planner.rewrite import Template, joined
-from mitosis_gate.planner.rows import Frame, Row, RowsRule, missing_key, unnumbered
+from mitosis_gate.planner.rows import Frame, Row, RowsRule, missing_key, number_column, unnumbered
 from mitosis_gate.planner.rules import Fixed, Point, Rule
 from mitosis_gate.planner.schema import Column
 from mitosis_gate.planner.statement import Span, Statement
-from mitosis_routing.hashing import KeyKind, key_column
 
 
 def insert_rule(statement: Statement) -> Rule:
@@ -118,9 +117,10 @@ def _rows(statement: Statement, insert: Insert, place: Place, flags: Flag) -> Ru
         elif not layout.single:
             return Fixed(value)
     utf8 = statement.variant.utf8
-    numbers = _number_reader(auto, utf8) if auto is not None else None
-    if auto is not None and numbers is None:
+    column = number_column(auto) if auto is not None else None
+    if auto is not None and column is None:
         return Fixed(unnumbered(place, auto))
+    numbers = KeyReader(column, utf8, stored=True) if column is not None else None
     reader = KeyReader(place.key, utf8, stored=True) if place.key is not None else None
     frame = _frame(statement, insert, place, keys, auto, columns)
     if isinstance(frame, Refuse) and auto is not None:
@@ -164,13 +164,6 @@ def _slot(statement: Statement, span: Span) -> Slot | None:
         if len(tokens) == 2 and tokens[0].text.lower() in ("_binary", "_utf8mb4"):
             return Slot(last.slot, introducer=tokens[0].text.lower())
     return None
-
-
-def _number_reader(auto: Column, utf8: bool) -> KeyReader | None:
-    column = key_column(auto.type.replace(" zerofill", ""))
-    if isinstance(column, str) or column.kind is not KeyKind.INTEGER:
-        return None
-    return KeyReader(column, utf8, stored=True)
 
 
 _WHOLE_KEYWORDS = frozenset({"NULL", "DEFAULT"})

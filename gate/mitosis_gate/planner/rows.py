@@ -25,7 +25,7 @@ from mitosis_gate.planner.plan import (
 from mitosis_gate.planner.refusals import refuse
 from mitosis_gate.planner.rewrite import Template, render
 from mitosis_gate.planner.schema import Column
-from mitosis_routing.hashing import Doubt, KeyKind, slot_of
+from mitosis_routing.hashing import Doubt, KeyColumn, KeyKind, key_column, slot_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,6 +267,12 @@ class BoundRows:
 def _own(literals: Sequence[Literal]) -> tuple[Literal, ...]:
     """Without the END that the cached way of the planner leaves behind them."""
     return tuple(literals[:-1] if literals and literals[-1] == END else literals)
+
+
+def number_column(auto: Column) -> KeyColumn | None:
+    """The range of an AUTO_INCREMENT column; None when it is no integer."""
+    column = key_column(auto.type.replace(" zerofill", ""))
+    return column if isinstance(column, KeyColumn) and column.kind is KeyKind.INTEGER else None
 
 
 def missing_key(place: Place) -> Refuse:

@@ -8,7 +8,7 @@ here the commands. `mitosis_gate.transaction` keeps the transaction.
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
 from mitosis_gate import clock, metrics
 from mitosis_gate.backends.account import Account
@@ -55,6 +55,7 @@ class Session(Watched):
     """Put in place of the login protocol once the client is known."""
 
     __slots__ = (
+        "_file_data",
         "_is_reading",
         "_user_change",
         "seen_at",
@@ -72,6 +73,8 @@ class Session(Watched):
         """`accounts`: those that the password of the login opens, by keyspace."""
         super().__init__(services, sessions, connection_id, login, accounts, peer)
         self._is_reading = True
+        self._file_data: asyncio.Future[None] | None = None
+        """There while more of a client's file is waited for."""
         self._user_change: UserChange | None = None
         self.seen_at = time.monotonic()
 
@@ -106,9 +109,35 @@ class Session(Watched):
         self._splitter.feed(data)
         if self._active is None and self._task is None:
             self._next_commands()
+        elif self._file_data is not None:
+            if not self._file_data.done():
+                self._file_data.set_result(None)
         elif self._is_reading and self._splitter.buffered > READ_AHEAD_BYTES:
             self._is_reading = False
             self._transport.pause_reading()  # type: ignore[union-attr]
+
+    async def local_file(self, name: bytes) -> AsyncIterator[bytes]:
+        self._write(bytes((c.LOCAL_INFILE,)) + name)
+        self._splitter.sequence = self._sequence & 0xFF
+        while True:
+            payload = self._splitter.next()
+            if payload is None:
+                await self._more_of_file()
+            elif payload:
+                yield payload
+            else:
+                break
+        self._sequence = self._splitter.sequence
+
+    async def _more_of_file(self) -> None:
+        self._file_data = asyncio.get_running_loop().create_future()
+        if not self._is_reading and self._transport is not None:
+            self._is_reading = True
+            self._transport.resume_reading()
+        try:
+            await self._file_data
+        finally:
+            self._file_data = None
 
     def eof_received(self) -> bool:
         return False

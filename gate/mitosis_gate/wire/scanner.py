@@ -56,6 +56,7 @@ class Scanner:
         "keeps_eof",
         "last",
         "prepared",
+        "sends_file",
         "status",
         "strips",
         "warnings",
@@ -71,6 +72,8 @@ class Scanner:
         self.status = 0
         """Status flags at the end of the last answer that told them: an error does not."""
         self.warnings = 0
+        self.sends_file = False
+        """The server may ask for a file, which is the end of its answer for now."""
         self.prepared: packets.Prepared | None = None
         self._head = b""
         """Columns of the answer before: most often the next answer begins with the same bytes."""
@@ -204,7 +207,12 @@ class Scanner:
             if first == c.OK:
                 return self._finish(data, at, end)
             if first == c.LOCAL_INFILE:
-                raise MalformedPacket("the backend asks for a local file")
+                if not self.sends_file:
+                    raise MalformedPacket("the backend asks for a local file")
+                self.error = None
+                self.last = b""
+                self.done = True
+                return data, end
             self._left = read_lenenc(data[at + 4 : end], 0)[0]
             self.expect = Expect.COLUMNS
         elif expect == Expect.ROWS:
