@@ -17,7 +17,7 @@ ends all: `_abandon`. COMMIT is `executor.commit`, and runs to its end when the 
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
 from enum import Enum
 from typing import Protocol
 
@@ -360,7 +360,7 @@ class Transaction:
         if self._joined:
             self._must_live(self._connections())
             has_snapshot = self._has_snapshot
-            await to_the_end(self._commit_all(self._take(), has_snapshot))
+            await self._uninterrupted(self._commit_all(self._take(), has_snapshot))
             return
         self._close()
         bound = self.bound
@@ -375,6 +375,20 @@ class Transaction:
         finally:
             if self.bound is not None:
                 self.settle(bound)
+
+    async def _uninterrupted(self, work: Coroutine[None, None, None]) -> None:
+        """KILL QUERY does not stop a COMMIT, whose true outcome the client learns."""
+        task = asyncio.create_task(work)
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError:
+            await asyncio.wait([task])
+            if self._holder.is_gone:
+                raise
+            current = asyncio.current_task()
+            if current is not None:
+                current.uncancel()
+            task.result()
 
     async def _commit_all(self, branches: Sequence[Branch], has_snapshot: bool) -> None:
         """`branches` are the session's no more, which may end meanwhile."""

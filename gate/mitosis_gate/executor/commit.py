@@ -431,15 +431,12 @@ class Ending:
         try:
             await branch.connection.query(b"XA COMMIT " + branch.xid.sql)
             branch.state = State.COMMITTED
-        except MysqlError as exc:
-            branch.state = State.COMMITTED if exc.number == UNKNOWN_XID else State.LEFT
-            if branch.state is State.LEFT:
-                log.error("cannot commit %s on shard %s: %s", branch.xid, branch.shard, exc.text)
-        except GateError:
-            done = await self._decisions.carry_out_for(
-                self._keyspace, branch.shard, branch.xid, Outcome.COMMIT, self._hold_seconds
-            )
-            branch.state = State.COMMITTED if done else State.LEFT
+        except GateError as exc:
+            is_there = exc.number != UNKNOWN_XID
+            if is_there and not await self._finish_elsewhere(branch.shard, branch.xid):
+                branch.state = State.LEFT
+            else:
+                branch.state = State.COMMITTED
         if branch.state is State.LEFT:
             log.error(
                 "transaction %s is committed, and shard %s will show it when recovery reaches it",
@@ -447,6 +444,12 @@ class Ending:
                 branch.shard,
             )
         await self._faults.at("one-finished")
+
+    async def _finish_elsewhere(self, shard: str, xid: Xid) -> bool:
+        """On another connection, and maybe another primary."""
+        return await self._decisions.carry_out_for(
+            self._keyspace, shard, xid, Outcome.COMMIT, self._hold_seconds
+        )
 
     async def _roll_back(self) -> None:
         await roll_back([self._first, *self._others])
