@@ -89,7 +89,7 @@ class ApiServer:
             "watch": "1",
             "allowWatchBookmarks": "true",
             "resourceVersion": since,
-            "timeoutSeconds": str(int(seconds)),
+            "timeoutSeconds": str(max(1, int(seconds))),
         }
         path = TABLES.format(namespace=namespace)
         try:

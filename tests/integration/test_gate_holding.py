@@ -1,10 +1,12 @@
 """A shard that moves, a primary that takes no writes, a table that cannot be confirmed."""
 
+import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pymysql
@@ -12,9 +14,16 @@ import pytest
 from gates import GateProcess, Shards
 from waiting import wait_until
 
+from fakes.api_server import FakeApiServer
+from fakes.kube import FakeKube
+from mitosis_local.certificates import Authority
+from mitosis_operator.gates import Confirmations, Gates
+from mitosis_operator.mysql.remote import client_context
+from mitosis_routing import codec
 from mitosis_routing.hashing import slot_of
 from mitosis_routing.keyspace import SlotRange
 from mitosis_routing.table import RoutingTable, ShardRoute, ShardState
+from mysqld import free_port
 
 pytestmark = pytest.mark.mysql
 
@@ -106,12 +115,13 @@ def a_gate(shards: Shards, *options: str) -> Iterator[GateProcess]:
         yield gate
 
 
-def test_statements_wait_while_the_shard_moves_and_go_on_in_order(shards: Shards) -> None:
+def test_statements_wait_while_the_shard_moves_and_go_on_afterwards(shards: Shards) -> None:
     with a_gate(shards) as gate:
         publish(gate, moving(shards.table(), 2))
+        users = [n for n in range(1, 1000) if home(n) == 0][:3]
         asking = []
-        for name in ("first", "second", "third"):
-            asking.append(Asking(gate, f"REPLACE INTO users VALUES ({ONE}, '{name}')"))
+        for user in users:
+            asking.append(Asking(gate, f"INSERT INTO users VALUES ({user}, 'held')"))
             asking[-1].start()
             held(gate, len(asking))
         with gate.connect() as connection:
@@ -120,7 +130,8 @@ def test_statements_wait_while_the_shard_moves_and_go_on_in_order(shards: Shards
         publish(gate, serving(shards.table(), 3, epoch=2))
         for thread in asking:
             thread.answer()
-        assert shards.rows("SELECT name FROM users")[0] == [("third",)]
+        found = shards.rows("SELECT user_id FROM users ORDER BY user_id")[0]
+        assert found == [(user,) for user in users]
 
 
 def test_a_move_that_is_undone_leaves_transactions_alone(shards: Shards) -> None:
@@ -255,3 +266,142 @@ def test_a_read_is_repeated_when_its_connection_breaks_and_a_write_is_not(shards
             assert "what it did there is unknown" in error.value.args[1]
             ask(locker, "UNLOCK TABLES")
         assert reading.answer() == [("n",)]
+
+
+# what the operator is told
+
+
+@pytest.fixture(scope="module")
+def identities(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("identities")
+    authority = Authority("test authority")
+    authority.pair.write(folder, "ca")
+    authority.issue("mitosis-gate", ("mitosis-gate",)).write(folder, "tls")
+    authority.issue("mitosis-operator", ("mitosis-operator",)).write(folder, "operator")
+    return folder
+
+
+async def confirmed(identities: Path, port: int, version: int, seconds: float) -> Confirmations:
+    kube = FakeKube()
+    labels = {"app.kubernetes.io/name": "mitosis", "app.kubernetes.io/component": "gate"}
+    await kube.create(
+        {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": "gate-1", "namespace": "db", "labels": labels},
+            "status": {"phase": "Running", "podIP": "127.0.0.1"},
+        }
+    )
+    context = client_context(
+        identities / "ca.crt", identities / "operator.crt", identities / "operator.key"
+    )
+    gates = Gates(kube, lambda: context, "db", "mitosis-gate", port)
+    deadline = asyncio.get_running_loop().time() + seconds
+    return await gates.confirm("shop", version, deadline)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_the_operator_learns_when_nothing_older_runs(
+    shards: Shards, identities: Path, workers: int
+) -> None:
+    port = free_port()
+    door = (f"--door-port={port}", f"--door-tls-dir={identities}", f"--workers={workers}")
+    with a_gate(shards, "--moving-drain-seconds=600", *door) as gate:
+        with gate.connect() as one, gate.connect() as other:
+            for connection, user in ((one, ONE), (other, OTHER)):
+                ask(connection, "BEGIN")
+                ask(connection, f"INSERT INTO users VALUES ({user}, 'n')")
+            found = asyncio.run(confirmed(identities, port, 1, 60))
+            assert found.everybody, found.missing
+            gate.publish(moving(shards.table(), 2, seconds=600))
+            found = asyncio.run(confirmed(identities, port, 2, 3))
+            assert found.missing == ("gate-1 still has something running on shop-0-32",)
+            ask(one, "COMMIT")
+            found = asyncio.run(confirmed(identities, port, 2, 60))
+            assert found.everybody, found.missing
+            ask(other, "COMMIT")
+    assert shards.rows("SELECT name FROM users") == [[("n",)], [("n",)]]
+
+
+# the lease
+
+
+class ApiServer(threading.Thread):
+    """A fake API server with a loop of its own, that can go away and come back."""
+
+    def __init__(self, table: RoutingTable, users: Mapping[str, Mapping[str, str]]) -> None:
+        super().__init__(daemon=True)
+        self._table, self._users = table, users
+        self._loop = asyncio.new_event_loop()
+        self._is_up = threading.Event()
+        self._ended = asyncio.Event()
+        self.server = FakeApiServer()
+
+    def run(self) -> None:
+        self._loop.run_until_complete(self._serve())
+        self._loop.close()
+
+    async def _serve(self) -> None:
+        async with self.server:
+            for user, password in self._users["shop"].items():
+                self.server.put_secret(user, {"password": password.encode()})
+            await self.server.put("shop", codec.to_json(self._table))
+            self._is_up.set()
+            await self._ended.wait()
+
+    def __enter__(self) -> "ApiServer":
+        self.start()
+        assert self._is_up.wait(60)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._loop.call_soon_threadsafe(self._ended.set)
+        self.join(60)
+
+    def breaks(self, broken: bool) -> None:
+        def do() -> None:
+            self.server.broken = 1 << 30 if broken else 0
+            self.server.cut_watches()
+
+        self._loop.call_soon_threadsafe(do)
+
+
+class KubernetesGate(GateProcess):
+    """As in a cluster: tables and passwords come from an API server."""
+
+    def __init__(self, shards: Shards, url: str, account: Path, *options: str) -> None:
+        super().__init__(shards.table(), shards.users(), *options)
+        files = ("--routing-file", "--users-file")
+        self._command = [part for part in self._command if not part.startswith(files)]
+        self._command += [
+            f"--api-server={url}",
+            f"--service-account-dir={account}",
+            "--namespaces=mitosis",
+        ]
+
+
+def test_without_a_confirmed_table_writes_wait_and_reads_go_on(
+    shards: Shards, tmp_path: Path
+) -> None:
+    (tmp_path / "token").write_text("token")
+    with (
+        ApiServer(shards.table(), shards.users()) as api,
+        KubernetesGate(shards, api.server.url, tmp_path, *LIMITS, "--lease-seconds=3") as gate,
+        gate.connect() as connection,
+        gate.connect() as inside,
+    ):
+        ask(connection, f"INSERT INTO users VALUES ({ONE}, 'n')")
+        ask(inside, "BEGIN")
+        ask(inside, f"SELECT * FROM users WHERE user_id = {OTHER}")
+        api.breaks(True)
+        wait_until("the lease is over", lambda: "holding writes" in gate.log_text(), seconds=60)
+        writing = Asking(gate, f"UPDATE users SET name = 'later' WHERE user_id = {ONE}")
+        writing.start()
+        held(gate, 1)
+        assert ask(connection, f"SELECT name FROM users WHERE user_id = {ONE}") == [("n",)]
+        assert ask(inside, f"SELECT * FROM users WHERE user_id = {OTHER}") == []
+        api.breaks(False)
+        writing.answer()
+        ask(inside, f"INSERT INTO users VALUES ({OTHER}, 'inside')")
+        ask(inside, "COMMIT")
+    assert shards.rows("SELECT name FROM users") == [[("later",)], [("inside",)]]

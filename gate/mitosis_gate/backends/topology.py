@@ -11,9 +11,10 @@ the version obeyed it is what the operator waits for before it takes a primary's
 
 import asyncio
 import contextlib
+import random
 import ssl
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -26,6 +27,7 @@ from mitosis_gate.errors import (
     GateError,
     InternalError,
     ShardGone,
+    Unavailable,
     UnknownDatabase,
 )
 from mitosis_gate.settings import BackendTls, Settings
@@ -39,6 +41,8 @@ from mitosis_routing.table import (
 
 SWEEP_SECONDS = 1.0
 RETRY_SECONDS = 0.25
+AVOID_SECONDS = 1.0
+"""How long a replica that did not answer, or had no connection free, is not asked again."""
 LOOK_SECONDS = 0.01
 """How often it is looked whether what began under an older table has ended, while it has not."""
 TAKES_WRITES = b"SELECT @@global.read_only + @@global.super_read_only + @@global.innodb_read_only"
@@ -77,21 +81,29 @@ class _Keyspace:
     """One table in force."""
 
     def __init__(
-        self, table: RoutingTable, pools: tuple[Pool | None, ...], draining: tuple[Pool, ...]
+        self,
+        table: RoutingTable,
+        pools: tuple[Pool | None, ...],
+        draining: tuple[Pool, ...],
+        replicas: Mapping[str, tuple[Pool, ...]],
     ) -> None:
         self.table = table
         self.pools = pools
         """Of the shards that serve, by index."""
         self.draining = draining
-        self._lanes: dict[tuple[Account, int], Lanes] = {}
+        self.replicas = replicas
+        """By shard; they serve also while it has no primary."""
+        self._lanes: dict[tuple[Account, int, bool], Lanes] = {}
 
     def all_pools(self) -> Iterator[Pool]:
         yield from (p for p in self.pools if p is not None)
         yield from self.draining
+        for pools in self.replicas.values():
+            yield from pools
 
     def lanes(self, account: Account, variant: int, held: bool) -> Lanes:
         """`held`: every statement takes the way that can wait."""
-        key = (account, variant)
+        key = (account, variant, held)
         found = self._lanes.get(key)
         if found is None:
             pools = [None if held else p for p in self.pools]
@@ -152,7 +164,16 @@ class Topology:
             if shard.state is ShardState.MOVING and pool is not None:
                 draining.append(pool)
                 self._moves(pool, shard)
-        return _Keyspace(table, tuple(pools), tuple(draining))
+        replicas = {
+            shard.name: tuple(
+                known.get(target) or Pool(target, self._settings)
+                for instance in shard.instances
+                if instance.role is Role.REPLICA and instance.host
+                for target in (self._target(table, shard, instance),)
+            )
+            for shard in table.shards
+        }
+        return _Keyspace(table, tuple(pools), tuple(draining), replicas)
 
     def _target(self, table: RoutingTable, shard: ShardRoute, instance: InstanceRoute) -> Target:
         tls = None
@@ -232,7 +253,7 @@ class Topology:
         """Shards on which something runs that began before they moved."""
         home = self._keyspaces.get(keyspace)
         draining = home.draining if home else ()
-        retired = [pool for name, pool in self._retired if name == keyspace]
+        retired = [p for name, p in self._retired if name == keyspace and p.target.is_primary]
         return tuple(sorted({p.target.shard for p in (*draining, *retired) if p.running}))
 
     def _look(self) -> None:
@@ -277,8 +298,27 @@ class Topology:
             raise UnknownDatabase(f"Unknown database '{keyspace}': no keyspace of this name")
         return found
 
-    def lanes(self, account: Account, variant: int) -> Lanes:
-        return self._keyspace(account.keyspace).lanes(account, variant, bool(self.doubt))
+    def lanes(self, account: Account, variant: int, held: bool = False) -> Lanes:
+        """`held`: none that can be used at once, for a session that has more to decide."""
+        return self._keyspace(account.keyspace).lanes(account, variant, held or bool(self.doubt))
+
+    async def borrow_replica(
+        self, account: Account, shard: str, variant: int, wanted: str = ""
+    ) -> BackendConnection | None:
+        """A free connection to the instance `wanted`, or to some replica; None when there is none.
+
+        One that does not answer is passed over for a while.
+        """
+        pools = self._keyspace(account.keyspace).replicas.get(shard, ())
+        for pool in sorted(pools, key=lambda p: (p.target.instance != wanted, random.random())):
+            now = time.monotonic()
+            if now < pool.avoided_until:
+                continue
+            try:
+                return await pool.acquire(pool.lane(account, variant))
+            except (Unavailable, PoolRetired):
+                pool.avoided_until = now + AVOID_SECONDS
+        return None
 
     async def borrow(
         self,

@@ -5,6 +5,7 @@ nothing else, and in `SHOW VARIABLES LIKE 'name'`; anywhere else the server says
 such variable.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 
 from mitosis_gate.planner.lexer import Kind, Token, unquoted
@@ -17,6 +18,7 @@ OWN: Mapping[str, tuple[str, ...]] = {
     "gate_scatter": ("allow", "warn", "deny"),
     "gate_key_update": ("refuse", "move"),
     "gate_read_from": ("primary", "replica"),
+    "gate_gtids": (),
     "gate_statement_seconds": (),
 }
 """The values of each, the usual one first; no values: a number of seconds."""
@@ -28,6 +30,8 @@ def judged(name: str, value: bytes, plain: str) -> Assignment | Refuse:
     wanted = plain.lower()
     if value.upper() == b"DEFAULT":
         return Assignment(name, b"", SetClass.OWN)
+    if name == "gate_gtids":
+        return _token(name, plain)
     choices = OWN[name]
     if (choices and wanted not in choices) or (not choices and not _is_seconds(wanted)):
         told = ", ".join(choices) or "a number of seconds"
@@ -35,6 +39,20 @@ def judged(name: str, value: bytes, plain: str) -> Assignment | Refuse:
             f"Variable '{name}' can't be set to the value of '{plain}': it takes {told}", 1231
         )
     return Assignment(name, wanted.encode(), SetClass.OWN)
+
+
+_TOKEN = re.compile(r"(?:[a-z0-9*][a-z0-9-]*=(?:\?|[0-9a-z_:, -]+)(?:;|$))*", re.IGNORECASE)
+
+
+def _token(name: str, plain: str) -> Assignment | Refuse:
+    """What `SELECT @@gate_gtids` said in another session; parts of it reach servers as GTIDs."""
+    if not _TOKEN.fullmatch(plain):
+        return refuse(
+            f"Variable '{name}' can't be set to the value of '{plain}': give what SELECT "
+            "@@gate_gtids said in the session whose writes this one is to see",
+            1231,
+        )
+    return Assignment(name, plain.encode(), SetClass.OWN)
 
 
 def _is_seconds(text: str) -> bool:

@@ -5,8 +5,9 @@ is pure only when every function that it calls is known here.
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 
-from mitosis_gate.planner.lexer import BadSql, Kind, Token, shape_of, tokens_of
+from mitosis_gate.planner.lexer import BadSql, Kind, Shape, Token, shape_of, tokens_of
 
 _PURE = frozenset(
     """
@@ -60,9 +61,14 @@ def _word(tokens: Sequence[Token], place: int) -> str:
 def is_pure(sql: bytes) -> bool:
     """False in doubt: for what cannot be read, a lock, a variable, and for unknown functions."""
     try:
-        tokens = tuple(tokens_of(shape_of(sql)))
+        return _is_pure(shape_of(sql).texts)
     except BadSql:
         return False
+
+
+@lru_cache(maxsize=2048)
+def _is_pure(texts: tuple[bytes, ...]) -> bool:
+    tokens = tuple(tokens_of(Shape(texts, [b"1"] * (len(texts) - 1))))
     if not tokens or (tokens[0].word or tokens[0].text) not in _READS:
         return False
     for place, token in enumerate(tokens):

@@ -84,6 +84,11 @@ class Answers(asyncio.Protocol):
         self._leaves(Left(affected, messages=tuple(self._messages)))
         self._write(Ok(affected, last_insert_id, self._status(), warnings, info).pack())
 
+    def _acknowledge(self) -> None:
+        """OK for a command that is no statement: what the one before left can still be asked."""
+        self._answered = True
+        self._write(Ok(status=self._status()).pack())
+
     def send_error(self, problem: GateError) -> None:
         self._answered = True
         if not isinstance(problem, MysqlError):

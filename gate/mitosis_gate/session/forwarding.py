@@ -160,6 +160,7 @@ class Forwarding(Lending):
             and not self.in_transaction
             and is_pure(sql)
         )
+        self._sees_rows = not flags & Flag.OUTSIDE
         if self._from_replica:
             self._begin_replica_reads()
 
@@ -314,8 +315,14 @@ class Forwarding(Lending):
     async def _learn(self, connection: BackendConnection, pinning: Pinning, is_ok: bool) -> None:
         """Read back what a statement left on its connection, to need that no longer."""
         locks = is_ok and (pinning.ends == USER_LOCK or USER_LOCK in pinning.reasons)
-        if locks or pinning.variables:
+        if pinning.is_diagnostics:
+            self._disclaim(connection, pinning.variables)
+            return
+        if locks or pinning.variables or pinning.sets_last_id:
             await self._remember(connection)
+        if pinning.sets_last_id:
+            rows = (await connection.query(b"SELECT LAST_INSERT_ID()")).values()
+            self.last_insert_id = int(rows[0][0] or 0)
         if locks:
             await self._count_locks(connection, pinning)
         if pinning.variables:
@@ -649,7 +656,7 @@ class Forwarding(Lending):
         finally:
             self._task = None
             self.binary = self._in_batch = self._more_follows = False
-            self._reads = self._wants_fresh = self._from_replica = False
+            self._reads = self._wants_fresh = self._from_replica = self._sees_rows = False
             self._hinted_read = ""
             self._titles = ()
             self._drop_borrowed()

@@ -56,6 +56,7 @@ class Lending(Answers):
         "_hinted_read",
         "_reads",
         "_replica_reads",
+        "_sees_rows",
         "_suffixed",
         "_transaction",
         "_variables",
@@ -100,6 +101,8 @@ class Lending(Answers):
         """Connections that lay idle are not to be trusted now."""
         self._from_replica = False
         """The statement that runs is one for a replica."""
+        self._sees_rows = False
+        """The statement that runs reads or writes rows; others leave no trace in what was seen."""
         self._hinted_read = ""
         """What its comment wishes: `primary` or `replica`."""
         self._replica_reads: ReplicaReads | None = None
@@ -279,7 +282,7 @@ class Lending(Answers):
                 writes=not self._reads,
                 fresh=self._wants_fresh,
             )
-            if reader is not None:
+            if reader is not None and self._sees_rows:
                 reader.used_primary(shard)
         connection.last_user = self.connection_id
         self._borrowed.add(connection)

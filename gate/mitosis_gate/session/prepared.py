@@ -171,6 +171,8 @@ class Prepared(Forwarding):
         where = planned.describe
         if isinstance(where, plans.Refuse):
             where = self._where_to_describe(sql, planner, planned, where)
+        if self._kept is not None:
+            await self._remember(self._kept)
         self._release_kept()
         shard = self.table.shards[self._choose(where)].name
         elsewhere = self.in_transaction and self.bound_shard not in (None, shard)
@@ -180,6 +182,7 @@ class Prepared(Forwarding):
             _, answer = await connection.prepare((sql, connection.applied), sql)
         finally:
             self.give_back(connection)
+            self._last = None  # it cannot say any more what the statement before left
         return planner, planned, answer
 
     def _where_to_describe(
@@ -322,7 +325,9 @@ class Prepared(Forwarding):
         connection.statements[cursor.key].is_held = True
         await self._passed_on(connection, packet, Expect.FIRST)
         if self._failed or not connection.scanner.status & c.STATUS_CURSOR_EXISTS:
-            self._close_cursor(statement)
+            statement.cursor = None  # there are no rows to fetch
+            connection.forget_statement(cursor.key)
+            self._take_pin(cursor.pin)
         self._part_with(connection)
 
     def _fetch(self, payload: bytes) -> None:
@@ -388,7 +393,7 @@ class Prepared(Forwarding):
         statement.long_data.clear()
         statement.problem = None
         self._close_cursor(statement)
-        self.send_ok()
+        self._acknowledge()
 
 
 def titles_of(answer: bytes) -> tuple[str, ...]:

@@ -226,7 +226,7 @@ class Session(Watched):
         self._close()
 
     def _ping(self, payload: bytes) -> None:
-        self.send_ok()
+        self._acknowledge()
 
     def _init_db(self, payload: bytes) -> None:
         self.use(payload[1:].decode(errors="replace"))
@@ -252,7 +252,7 @@ class Session(Watched):
         else:
             raise UnknownCommand(f"COM_SET_OPTION knows no option {option}")
         if self.capabilities & c.CLIENT_DEPRECATE_EOF:
-            self.send_ok()
+            self._acknowledge()
         else:
             self._write(packets.eof(self._status()))
             self._answered = True
