@@ -19,6 +19,7 @@ from gates import (
 )
 from mysql.connector.constants import ClientFlag
 from pymysql.constants import CLIENT
+from waiting import wait_until
 
 from mitosis_routing.hashing import slot_of
 
@@ -290,6 +291,7 @@ def test_a_wrong_password_ends_the_connection(gate: GateProcess, rows: None) -> 
     assert error.value.errno == 1045
     with pytest.raises(mysql.connector.Error):
         one_row(opened, "SELECT 1")
+    opened.close()
 
 
 def one_row(connection: Any, statement: str) -> tuple[Any, ...]:
@@ -303,3 +305,291 @@ def one_row(connection: Any, statement: str) -> tuple[Any, ...]:
 def execute(connection: Any, statement: str) -> None:
     with connection.cursor() as cursor:
         cursor.execute(statement)
+
+
+# what the statement before left
+
+
+def crowded(gate: GateProcess) -> None:
+    """Somebody else takes the connections that were used last, on both shards."""
+    with gate.connect() as other:
+        for user in (one_of(0), one_of(1)):
+            ask(other, "UPDATE users SET name = 'crowd' WHERE user_id = %s", user)
+            ask(other, "SELECT user_id FROM users WHERE user_id = %s", user)
+
+
+@pytest.mark.parametrize("is_taken", [False, True], ids=["kept", "taken"])
+def test_the_count_of_rows_is_that_of_the_statement_before(
+    gate: GateProcess, connection: Any, is_taken: bool
+) -> None:
+    user = one_of(0)
+    ask(connection, f"UPDATE users SET name = 'new' WHERE user_id IN ({user}, -1)")
+    if is_taken:
+        crowded(gate)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT ROW_COUNT(), ROW_COUNT() + 1 AS more")
+        assert [column[0] for column in cursor.description] == ["ROW_COUNT()", "more"]
+        assert cursor.fetchall() == ((1, 2),)
+    ask(connection, f"SELECT name FROM users WHERE user_id = {user}")
+    if is_taken:
+        crowded(gate)
+    assert ask(connection, "SELECT ROW_COUNT()") == [(-1,)]
+
+
+def test_counts_after_statements_of_several_shards(connection: Any) -> None:
+    ask(connection, "SELECT user_id FROM users")
+    assert ask(connection, "SELECT FOUND_ROWS(), ROW_COUNT()") == [(len(USERS), -1)]
+    ask(connection, "UPDATE users SET name = CONCAT(name, '!') WHERE user_id <= 5")
+    assert ask(connection, "SELECT ROW_COUNT()") == [(5,)]
+    ask(connection, "BEGIN")
+    assert ask(connection, "SELECT ROW_COUNT()") == [(0,)]
+    ask(connection, "ROLLBACK")
+
+
+def test_found_rows_are_those_without_the_limit(gate: GateProcess, connection: Any) -> None:
+    ask(connection, "SELECT SQL_CALC_FOUND_ROWS code FROM countries LIMIT 1")
+    crowded(gate)
+    assert ask(connection, "SELECT FOUND_ROWS()") == [(2,)]
+    code, text = refused(connection, "SELECT SQL_CALC_FOUND_ROWS user_id FROM users LIMIT 3")
+    assert code == 1235 and "COUNT(*)" in text
+
+
+def test_the_last_id_is_told_to_every_shard(gate: GateProcess, connection: Any) -> None:
+    ask(connection, "SELECT LAST_INSERT_ID(17)")
+    crowded(gate)
+    for user in (one_of(0), one_of(1)):
+        crowded(gate)
+        assert ask(
+            connection, f"SELECT LAST_INSERT_ID() AS id FROM users WHERE user_id = {user}"
+        ) == [(17,)]
+    with gate.connect() as other:
+        assert ask(other, "SELECT LAST_INSERT_ID()") == [(0,)]
+
+
+DIVISION = "SELECT user_id, 1 / 0 FROM users WHERE user_id "
+
+
+@pytest.mark.parametrize("is_taken", [False, True], ids=["kept", "taken"])
+def test_warnings_of_one_shard_are_shown(
+    gate: GateProcess, connection: Any, is_taken: bool
+) -> None:
+    ask(connection, DIVISION + f"= {one_of(0)}")
+    if is_taken:
+        crowded(gate)
+    assert ask(connection, "SHOW WARNINGS") == [("Warning", 1365, "Division by 0")]
+    assert ask(connection, "SHOW COUNT(*) WARNINGS") == [(1,)]
+    assert ask(connection, "SELECT @@warning_count") == [(1,)]
+    assert ask(connection, "SHOW WARNINGS") == []
+
+
+def test_warnings_of_several_shards_are_shown_together(connection: Any) -> None:
+    for _ in range(2):
+        rows = ask(connection, DIVISION + "<= 4")
+        assert len(rows) == 4
+        assert ask(connection, "SHOW WARNINGS") == [("Warning", 1365, "Division by 0")] * 4
+        assert (
+            ask(connection, "SHOW WARNINGS LIMIT 1, 2") == [("Warning", 1365, "Division by 0")] * 2
+        )
+        assert ask(connection, "SHOW COUNT(*) WARNINGS") == [(4,)]
+        assert ask(connection, "SHOW ERRORS") == []
+        assert ask(connection, "SELECT @@warning_count, @@error_count AS e") == [(4, 0)]
+
+
+def test_errors_of_the_gate_and_of_shards_are_shown(connection: Any) -> None:
+    code, text = refused(connection, "SELECT missing FROM users WHERE user_id = 1")
+    assert ask(connection, "SHOW ERRORS") == [("Error", code, text)]
+    code, text = refused(connection, "SET sql_log_bin = 0")
+    assert ask(connection, "SHOW WARNINGS") == [("Error", code, text)]
+    assert ask(connection, "SHOW COUNT(*) ERRORS") == [(1,)]
+    ask(connection, "SET wait_timeout = 100")
+    ((level, _, text),) = ask(connection, "SHOW WARNINGS")
+    assert level == "Warning" and "wait_timeout" in text
+    ask(connection, "SET @x = 1")
+    assert ask(connection, "SHOW WARNINGS") == []
+
+
+def test_counts_in_a_text_of_several_statements(several: Any) -> None:
+    user = one_of(0)
+    found = results(
+        several,
+        f"UPDATE users SET name = 'q' WHERE user_id = {user}; SELECT ROW_COUNT();"
+        f"SELECT user_id FROM users; SELECT FOUND_ROWS(); {DIVISION} = {user}; SHOW WARNINGS",
+    )
+    assert found[1] == [(1,)] and found[3] == [(len(USERS),)]
+    assert found[5] == [("Warning", 1365, "Division by 0")]
+
+
+def test_a_prepared_statement_asks_about_the_one_before(prepared: Any) -> None:
+    prepared.execute("UPDATE users SET name = CONCAT(name, ?) WHERE user_id <= ?", ("?", 7))
+    prepared.execute("SELECT ROW_COUNT(), ? AS given", ("x",))
+    assert prepared.fetchall() == [(7, "x")]
+
+
+# user variables
+
+
+@pytest.mark.parametrize(
+    ("expression", "shown"),
+    [
+        ("5", 5),
+        ("1.50", Decimal("1.50")),
+        ("2e0", 2.0),
+        ("'it''s'", "it's"),
+        ("''", ""),
+        ("NULL", None),
+        ("_latin1 0xE9", "\u00e9"),
+        ("x'00ff'", b"\x00\xff"),
+    ],
+)
+def test_a_variable_set_by_a_select_follows_the_session(
+    gate: GateProcess, connection: Any, expression: str, shown: Any
+) -> None:
+    """Its value, its collation and its type are the same on the other shard."""
+    ask(connection, f"SELECT @v := {expression} FROM users WHERE user_id = {one_of(0)}")
+    crowded(gate)
+    seen = []
+    for user in (one_of(0), one_of(1)):
+        seen += ask(connection, f"SELECT @v, COLLATION(@v) FROM users WHERE user_id = {user}")
+    assert seen[0] == seen[1]
+    assert seen[0][0] == shown
+    wait_for_pins(gate, {})
+
+
+def test_select_into_sets_variables_of_the_session(gate: GateProcess, connection: Any) -> None:
+    one, other = one_of(0), one_of(1)
+    ask(connection, f"SELECT name, worth INTO @name, @worth FROM users WHERE user_id = {one}")
+    assert ask(connection, f"SELECT @name, @worth FROM users WHERE user_id = {other}") == [
+        (f"user {one}", Decimal(f"{one}.2500"))
+    ]
+    ask(connection, "SET @name = 'other'")
+    assert ask(connection, "SELECT @name") == [("other",)]
+    code, text = refused(connection, "SELECT @n := user_id FROM users")
+    assert code == 1235 and "SET @name" in text
+    with gate.connect() as stranger:
+        for user in (one, other):
+            query = f"SELECT @name, @worth FROM users WHERE user_id = {user}"
+            assert ask(stranger, query) == [(None, None)]
+
+
+def test_counting_with_a_variable(connection: Any) -> None:
+    ask(connection, "SET @n = 10")
+    user = one_of(1)
+    for expected in (11, 12, 13):
+        assert ask(connection, f"SELECT @n := @n + 1 FROM users WHERE user_id = {user}") == [
+            (expected,)
+        ]
+    ask(connection, "SET @n = 10")
+    assert ask(connection, "SELECT @n") == [(10,)]
+
+
+# PREPARE as text
+
+
+def test_a_statement_prepared_as_text_goes_where_its_values_lead(connection: Any) -> None:
+    ask(connection, "PREPARE named FROM 'SELECT user_id, ? FROM users WHERE user_id = ?'")
+    for user in (one_of(0), one_of(1), one_of(0)):
+        ask(connection, "SET @a = 'it''s', @b = %s", user)
+        with connection.cursor() as cursor:
+            cursor.execute("EXECUTE named USING @a, @b")
+            assert cursor.fetchall() == ((user, "it's"),)
+            assert [column[0] for column in cursor.description] == ["user_id", "?"]
+    ask(connection, "SET @text = 'SELECT COUNT(*) FROM users WHERE user_id > ? LIMIT 1'")
+    ask(connection, "PREPARE Named FROM @text")
+    ask(connection, "SET @a = 10")
+    assert ask(connection, "EXECUTE nameD USING @a") == [(10,)]
+    assert refused(connection, "EXECUTE named")[0] == 1210
+    ask(connection, "DEALLOCATE PREPARE named")
+    assert refused(connection, "EXECUTE named USING @a")[0] == 1243
+    assert refused(connection, "DROP PREPARE named")[0] == 1243
+
+
+def test_a_text_that_cannot_be_prepared_is_an_error_of_mysql(connection: Any) -> None:
+    assert refused(connection, "PREPARE p FROM 'SELECT FROM WHERE'")[0] == 1064
+    assert refused(connection, "PREPARE p FROM 'SELECT * FROM missing'")[0] == 1146
+    assert refused(connection, "PREPARE p FROM 'EXECUTE q'")[0] == 1295
+    assert refused(connection, "EXECUTE p")[0] == 1243
+
+
+# what is kept on connections
+
+
+def pinned_sessions(gate: GateProcess) -> dict[str, float]:
+    """How many sessions the gate keeps a connection for, by reason."""
+    found = {}
+    for line in gate.metrics().splitlines():
+        name, _, count = line.rpartition(" ")
+        if name.startswith("mitosis_gate_pinned_sessions{") and float(count):
+            found[name.split('"')[1]] = float(count)
+    return found
+
+
+def wait_for_pins(gate: GateProcess, expected: dict[str, float]) -> None:
+    """The gate looks at what a statement left after it has passed the answer on."""
+    wait_until(f"pins are {expected}", lambda: pinned_sessions(gate) == expected, seconds=60)
+
+
+def test_a_user_lock_is_kept_until_it_is_released(gate: GateProcess, connection: Any) -> None:
+    one, other = one_of(0), one_of(1)
+    assert ask(connection, "SELECT GET_LOCK('a', 0), GET_LOCK('b', 0)") == [(1, 1)]
+    wait_for_pins(gate, {"user lock": 1})
+    for user in (one, other):
+        ask(connection, f"UPDATE users SET name = 'locked' WHERE user_id = {user}")
+    with gate.connect() as stranger:
+        assert ask(stranger, "SELECT GET_LOCK('a', 0)") == [(0,)]
+        assert ask(stranger, "SELECT RELEASE_LOCK('a')") == [(0,)]
+        wait_for_pins(gate, {"user lock": 1})
+        assert ask(connection, "SELECT RELEASE_LOCK('a')") == [(1,)]
+        wait_for_pins(gate, {"user lock": 1})
+        assert ask(connection, "DO RELEASE_LOCK('b')") == []
+        wait_for_pins(gate, {})
+        assert ask(stranger, "SELECT GET_LOCK('a', 0), GET_LOCK('b', 0)") == [(1, 1)]
+        assert ask(stranger, "SELECT RELEASE_ALL_LOCKS()") == [(2,)]
+    wait_for_pins(gate, {})
+
+
+def test_a_user_lock_and_a_transaction_of_another_shard(gate: GateProcess, connection: Any) -> None:
+    """Locks are taken on the first shard, whatever the transaction does."""
+    user = one_of(1)
+    ask(connection, "BEGIN")
+    ask(connection, f"UPDATE users SET name = 'in' WHERE user_id = {user}")
+    assert ask(connection, "SELECT GET_LOCK('c', 0)") == [(1,)]
+    ask(connection, "ROLLBACK")
+    with gate.connect() as stranger:
+        assert ask(stranger, "SELECT GET_LOCK('c', 0)") == [(0,)]
+        assert ask(connection, f"SELECT name FROM users WHERE user_id = {user}") == [
+            (f"user {user}",)
+        ]
+        assert ask(connection, "SELECT RELEASE_LOCK('c')") == [(1,)]
+        assert ask(stranger, "SELECT GET_LOCK('c', 0)") == [(1,)]
+
+
+@pytest.mark.parametrize("end", ["reset", "leave", "change"])
+def test_a_lock_goes_with_the_session(gate: GateProcess, rows: None, end: str) -> None:
+    holder = driver(gate)
+    assert one_row(holder, "SELECT GET_LOCK('d', 0)") == (1,)
+    if end == "reset":
+        holder.cmd_reset_connection()
+    elif end == "change":
+        holder.cmd_change_user(READER, READER_PASSWORD, KEYSPACE)
+    else:
+        holder.close()
+    with gate.connect() as stranger:
+        assert ask(stranger, "SELECT GET_LOCK('d', 20)") == [(1,)]
+    holder.close()
+
+
+def test_a_computed_lock_is_kept_until_all_are_released(gate: GateProcess, connection: Any) -> None:
+    assert ask(connection, "SELECT GET_LOCK(CONCAT('e', 'f'), 0)") == [(1,)]
+    assert ask(connection, "SELECT RELEASE_LOCK('ef')") == [(1,)]
+    wait_for_pins(gate, {"user lock": 1})
+    assert ask(connection, "SELECT RELEASE_ALL_LOCKS()") == [(0,)]
+    wait_for_pins(gate, {})
+
+
+def test_a_prepared_lock_is_known_by_its_value(gate: GateProcess, prepared: Any) -> None:
+    prepared.execute("SELECT GET_LOCK(?, ?)", ("g", 0))
+    assert prepared.fetchall() == [(1,)]
+    wait_for_pins(gate, {"user lock": 1})
+    prepared.execute("SELECT RELEASE_LOCK(?)", ("g",))
+    assert prepared.fetchall() == [(1,)]
+    wait_for_pins(gate, {})

@@ -88,7 +88,10 @@ class Assignments:
                 own_variables.assign(client, assignment)
             elif assignment.name == "autocommit":
                 await _set_autocommit(client, assignment.value)
-        client.send_ok(warnings=len(plan.assignments) - len(wanted))
+        ignored = [a.name for a in plan.assignments if a.kind is SetClass.IGNORE]
+        for name in ignored:
+            client.warn(1235, f"{name} means nothing behind the gate, and is not set")
+        client.send_ok(warnings=len(ignored))
 
     def _remembered(self, account: Account, assignments: Sequence[Assignment]) -> _Change | None:
         if not assignments:

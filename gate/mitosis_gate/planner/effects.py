@@ -8,6 +8,8 @@ from mitosis_gate.planner.plan import Flag, Refuse
 from mitosis_gate.planner.refusals import refuse
 
 _ABOUT_THE_LAST = frozenset({"LAST_INSERT_ID", "ROW_COUNT", "FOUND_ROWS"})
+_TELL_THE_ID = frozenset({"INSERT", "REPLACE", "UPDATE", "SET"})
+"""Statements whose OK tells the value of LAST_INSERT_ID(value); others leave it on a server."""
 _LAST_VARIABLES = frozenset(
     {"last_insert_id", "identity", "warning_count", "error_count", "insert_id"}
 )
@@ -24,8 +26,8 @@ _DIFFERS_BY_SERVER = frozenset(
 
 
 VARIABLE_SET = refuse(
-    "a SELECT of several shards cannot set user variables: each shard would set its own; SELECT "
-    "the value, and SET @name to it"
+    "a SELECT of several shards cannot set user variables or LAST_INSERT_ID(): each shard would "
+    "set its own; SELECT the value, and SET @name to it"
 )
 
 
@@ -37,7 +39,7 @@ class Effects:
     differs_by_server: str = ""
     """A function whose result is not the same on two servers, if the statement calls one."""
     variable_set: bool = False
-    """It sets a user variable on its way."""
+    """It sets a user variable on its way, or the value of LAST_INSERT_ID()."""
     refusal: Refuse | None = None
 
 
@@ -63,6 +65,8 @@ def effects_of(tokens: Sequence[Token]) -> Effects:
             elif _is(tokens, place + 1, "("):
                 if word in _ABOUT_THE_LAST and _is(tokens, place + 2, ")"):
                     flags |= Flag.LAST
+                elif word == "LAST_INSERT_ID":
+                    variable_set |= tokens[0].word not in _TELL_THE_ID
                 named_locks |= word in LOCKS
                 if word in _DIFFERS_BY_SERVER:
                     differs = word

@@ -37,6 +37,10 @@ class Pinning:
     """The user variables that it sets, in lower case without `@`."""
     sets_any: bool = False
     """It may set others too: a procedure."""
+    sets_last_id: bool = False
+    """It calls LAST_INSERT_ID(value)."""
+    is_diagnostics: bool = False
+    """GET DIAGNOSTICS: what it asked about must stay as it is."""
     locks: tuple[bytes, ...] = ()
     """Names of the user locks that it takes, as literals."""
     has_unknown_lock: bool = False
@@ -60,6 +64,12 @@ def pinning_of(sql: bytes) -> Pinning:
     variables = _set_variables(tokens)
     if variables:
         reasons.append(USER_VARIABLE)
+    sets_last_id = any(
+        t.word == "LAST_INSERT_ID"
+        and _is_call(tokens, place)
+        and tokens[min(place + 2, len(tokens) - 1)].text != ")"
+        for place, t in enumerate(tokens)
+    )
     called = {t.word for place, t in enumerate(tokens) if _is_call(tokens, place)}
     locks = [
         shape.literals[tokens[place + 2].slot] if tokens[place + 2].kind is Kind.LITERAL else b""
@@ -69,13 +79,15 @@ def pinning_of(sql: bytes) -> Pinning:
     if locks:
         reasons.append(USER_LOCK)
     releases = called & {"RELEASE_LOCK", "RELEASE_ALL_LOCKS"}
-    if not reasons and not releases and not called & _ASKING:
+    if not reasons and not releases and not called & _ASKING and not sets_last_id:
         reasons.append(STATEMENT)
     return Pinning(
         tuple(reasons),
         USER_LOCK if releases else "",
         variables,
         False,
+        sets_last_id,
+        first == "GET",
         tuple(name for name in locks if name),
         b"" in locks or b"?" in locks,
         "RELEASE_ALL_LOCKS" in called and not locks,

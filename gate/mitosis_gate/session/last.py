@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from mitosis_gate.backends.connection import BackendConnection
-from mitosis_gate.errors import NotSupported
+from mitosis_gate.errors import MysqlError, NotSupported
 from mitosis_gate.executor.client import Client
 from mitosis_gate.planner.lexer import Kind, Token, shape_of, tokens_of
 from mitosis_gate.wire import packets
@@ -22,6 +22,8 @@ CALCULATES = re.compile(rb"\bsql_calc_found_rows\b", re.IGNORECASE)
 _FUNCTIONS = frozenset({"ROW_COUNT", "FOUND_ROWS"})
 _VARIABLES = frozenset({"warning_count", "error_count"})
 WARNING, ERROR = b"Warning", b"Error"
+_NOT_PREPARED = 1295
+"""MySQL prepares nothing with @@warning_count or @@error_count."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,11 +88,21 @@ async def answer(client: Client, connection: BackendConnection, sql: bytes, left
     if words[0] not in ("SELECT", "WITH"):
         await client.relay(connection, text)
         return True
-    key = (sql, connection.applied)
-    _, described = await connection.prepare(key, sql)
+    columns = await _columns_of(connection, sql)
     result = await connection.query(text)
-    client.send_result(definitions(described)[1], result.rows, result.ok.warnings)
+    client.send_result(columns, result.rows, result.ok.warnings)
     return True
+
+
+async def _columns_of(connection: BackendConnection, sql: bytes) -> Sequence[bytes]:
+    """What a server says of the columns of a statement, without running it if it can."""
+    try:
+        _, described = await connection.prepare((sql, connection.applied), sql)
+    except MysqlError as exc:
+        if exc.number != _NOT_PREPARED:
+            raise
+        return (await connection.query(sql)).columns
+    return definitions(described)[1]
 
 
 async def _show(

@@ -83,8 +83,11 @@ class Merger:
             groups = self._groups(recipe, columns, rows, client.binary)
             output = Output(client, recipe)
             output.begin(_visible(head, recipe))
-            await _merge(streams, keys, rows, groups, output, recipe)
-        return merge.total_warnings(stream.ok for stream in streams)
+            if groups is not None and not recipe.order:
+                await _total(streams, groups, output)
+            else:
+                await _merge(streams, keys, rows, groups, output, recipe)
+        return await _told(client, backends, streams)
 
     def _groups(
         self, recipe: Recipe, columns: Sequence[Column], rows: Format, binary: bool
@@ -149,6 +152,14 @@ async def _concatenated(client: Client, backends: Backends, sql: bytes, output: 
                 await output.put(rows)
             if output.is_full:
                 break
+    return await _told(client, backends, streams)
+
+
+async def _told(client: Client, backends: Backends, streams: Sequence[ResultStream]) -> int:
+    """How many warnings there are; they are kept for SHOW WARNINGS."""
+    for (_, backend), stream in zip(backends, streams, strict=True):
+        if stream.ok.warnings:
+            await client.note_warnings(backend)
     return merge.total_warnings(stream.ok for stream in streams)
 
 
@@ -181,6 +192,20 @@ async def _merge(
         last = groups.end()
         for start in range(0, len(last), _ROWS_AT_ONCE):
             await output.put(last[start : start + _ROWS_AT_ONCE])
+
+
+async def _total(streams: Sequence[ResultStream], groups: Groups, output: Output) -> None:
+    """All rows are one group: a row of each shard, as a rule."""
+    rows: list[bytes] = []
+    for stream in streams:
+        while batch := await stream.next_rows():
+            rows += batch
+            if len(rows) > _ROWS_AT_ONCE:
+                groups.add([()] * len(rows), rows)
+                rows = []
+    if rows:
+        groups.add([()] * len(rows), rows)
+    await output.put(groups.end())
 
 
 @contextlib.asynccontextmanager
