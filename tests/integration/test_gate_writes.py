@@ -83,8 +83,13 @@ def shards(servers: tuple[Shards, Mysqld]) -> Shards:
 
 
 @pytest.fixture(scope="module")
-def gate(shards: Shards) -> Iterator[GateProcess]:
+def gate(servers: tuple[Shards, Mysqld]) -> Iterator[GateProcess]:
+    shards, plain = servers
     with GateProcess(shards.table(), shards.users()) as gate:
+        with plain.connect(database="shop", autocommit=True) as direct, gate.connect() as through:
+            for statement in SCHEMA:
+                ask(direct, statement)
+                ask(through, statement)
         yield gate
 
 
@@ -110,15 +115,14 @@ class Both:
 
 @pytest.fixture
 def both(servers: tuple[Shards, Mysqld], gate: GateProcess) -> Iterator[Both]:
-    """Fresh tables: users 1 to 20, and nothing else."""
+    """Empty tables but for the users 1 to 20."""
     with (
         servers[1].connect(database="shop", autocommit=True) as plain,
         gate.connect() as through,
     ):
-        for connection in (plain, through):
-            ask(connection, f"DROP TABLE IF EXISTS {', '.join(TABLES)}")
-            for statement in SCHEMA:
-                ask(connection, statement)
+        for table in TABLES:
+            ask(plain, f"TRUNCATE TABLE {table}")
+            ask(through, f"TRUNCATE TABLE {table}")
         made = Both(plain, through)
         users = ", ".join(f"({n}, 'user {n}', {n % 7}, NULL)" for n in range(1, 21))
         made.say(f"INSERT INTO users VALUES {users}")
@@ -168,7 +172,7 @@ def test_rows_go_to_their_shards(both: Both, shards: Shards) -> None:
 )
 def test_rows_of_several_shards_are_answered_as_by_one_server(both: Both, statement: str) -> None:
     both.say(statement)
-    both.say("SHOW COUNT(*) WARNINGS")
+    both.same("SHOW WARNINGS")
     both.same("SELECT * FROM users")
 
 
@@ -223,21 +227,22 @@ def test_a_number_in_the_statement_moves_the_sequence_on(both: Both) -> None:
     assert both.same("SELECT id FROM events WHERE what = 'g'") == [(5002,)]
 
 
-def test_the_first_number_that_was_used_is_told(both: Both) -> None:
-    both.say("INSERT INTO orders (user_id, ref) VALUES (1, 1), (2, 2)")
-    for statement in (
+@pytest.mark.parametrize(
+    "statement",
+    [
         "INSERT IGNORE INTO orders (user_id, ref) VALUES (1, 1), (2, 3), (3, 3)",
-        "INSERT INTO orders (user_id, ref) VALUES (1, 1), (7, 7) "
+        "INSERT INTO orders (user_id, ref) VALUES (1, 1), (2, 3) "
         "ON DUPLICATE KEY UPDATE note = 'x'",
-    ):
-        said, wanted = say(both.gate, statement), say(both.plain, statement)
-        assert (said.affected, said.info) == (wanted.affected, wanted.info)
-        first = ask(both.gate, "SELECT MIN(id) FROM orders WHERE id > 2 AND (ref = 3 OR ref = 7)")
-        assert said.last_insert_id > 2
-        assert ask(both.gate, "SELECT LAST_INSERT_ID()") == [(said.last_insert_id,)]
-        ask(both.gate, f"DELETE FROM orders WHERE id < {said.last_insert_id} AND id > 2")
-        assert first[0][0] <= said.last_insert_id
-    both.same("SELECT user_id, note FROM orders WHERE ref < 3 OR ref = 7")
+    ],
+)
+def test_the_first_number_that_was_used_is_told(both: Both, statement: str) -> None:
+    """Not the number of the first row, which is not stored."""
+    both.say("INSERT INTO orders (user_id, ref) VALUES (1, 1), (2, 2)")
+    said, wanted = say(both.gate, statement), say(both.plain, statement)
+    assert (said.affected, said.info) == (wanted.affected, wanted.info)
+    assert ask(both.gate, "SELECT MIN(id) FROM orders WHERE ref = 3") == [(said.last_insert_id,)]
+    assert ask(both.gate, "SELECT LAST_INSERT_ID()") == [(said.last_insert_id,)]
+    both.same("SELECT user_id, ref, note FROM orders")
 
 
 def test_a_change_that_fails_on_one_shard_leaves_none_on_the_others(both: Both) -> None:
@@ -252,8 +257,8 @@ def test_truncate_begins_at_one_again(both: Both) -> None:
     both.say("TRUNCATE TABLE events")
     assert both.say("INSERT INTO events (what) VALUES ('d')").last_insert_id == 1
     for connection in (both.plain, both.gate):
-        ask(connection, "ALTER TABLE events AUTO_INCREMENT = 700")
-    assert both.say("INSERT INTO events (what) VALUES ('e')").last_insert_id == 700
+        ask(connection, "ALTER TABLE events AUTO_INCREMENT = 7000")
+    assert both.say("INSERT INTO events (what) VALUES ('e')").last_insert_id == 7000
 
 
 def test_no_two_clients_get_one_number(both: Both, gate: GateProcess) -> None:

@@ -24,7 +24,7 @@ Told = tuple[bytes, int, str]
 """Level, code and text of a warning, as SHOW WARNINGS gives them."""
 
 _NUMBERS = re.compile(rb"\d+")
-_AT_ROW = re.compile(r" at row (\d+)(?=$|[^\d])")
+_AT_ROW = re.compile(r"(?<= at row )\d+|(?<=\ARow )\d+")
 _MOST_WARNINGS = 1024
 _LAST_NUMBER = re.compile(rb"(?<=Warnings: )\d+\Z")
 _ABOUT_TEXT = frozenset({1287, 1681, 3719, 3778, 3779})
@@ -205,7 +205,7 @@ async def _run(backends: Backends, parts: Sequence[Part], in_order: bool) -> lis
 def _row_of(problem: GateError) -> int:
     """MySQL stops at the first row that fails; errors without a number come last."""
     found = _AT_ROW.search(problem.text)
-    return int(found[1]) if found else 1 << 62
+    return int(found[0]) if found else 1 << 62
 
 
 async def run_part(backend: BackendConnection, part: Part) -> Ok:
@@ -222,8 +222,8 @@ def corrected(text: str, rows: Sequence[int]) -> str:
     """`at row 2` of a shard as the row of the client's statement."""
 
     def number(match: re.Match[str]) -> str:
-        row = int(match[1])
-        return f" at row {rows[row - 1] if 0 < row <= len(rows) else row}"
+        row = int(match[0])
+        return f"{rows[row - 1] if 0 < row <= len(rows) else row}"
 
     return _AT_ROW.sub(number, text) if rows else text
 
@@ -246,7 +246,7 @@ def _told(row: Sequence[bytes | None], rows: Sequence[int]) -> Told:
 
 def _row_told(told: Told) -> int:
     found = _AT_ROW.search(told[2])
-    return int(found[1]) if found else 0
+    return int(found[0]) if found else 0
 
 
 # Answers
