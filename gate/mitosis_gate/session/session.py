@@ -128,6 +128,7 @@ class Session(Watched):
             else:
                 break
         self._sequence = self._splitter.sequence
+        self._splitter.begin_command()
 
     async def _more_of_file(self) -> None:
         self._file_data = asyncio.get_running_loop().create_future()
