@@ -131,6 +131,8 @@ class Settings:
     settle_seconds: float = 5.0
     """How long a prepared branch may be seen before somebody else than its gate ends it; and the
     longest time between two looks for such branches."""
+    frozen_seconds: int = 20
+    """How long a gate that stops in the middle of a COMMIT over shards can hold up the others."""
     decision_retention_seconds: float = 900.0
     """How long the outcome of a transaction over several shards is kept."""
     transaction_journal: Path | None = None
@@ -211,6 +213,7 @@ _KINDS: Mapping[str, Any] = {
     "backend_idle_seconds": float,
     "lock_wait_seconds": int,
     "settle_seconds": float,
+    "frozen_seconds": int,
     "decision_retention_seconds": float,
     "transaction_journal": Path,
     "schema_check_seconds": float,
@@ -263,6 +266,7 @@ _HELP: Mapping[str, str] = {
     "slow_seconds": "log statements that take longer; 0: none",
     "lock_wait_seconds": "longest wait for a row lock in a transaction over several shards",
     "settle_seconds": "age of a prepared branch that any gate may end",
+    "frozen_seconds": "how long a gate that stops in a COMMIT over shards can hold it up",
     "decision_retention_seconds": "how long outcomes of transactions over shards are kept",
     "transaction_journal": "file for transactions that are committed on some of their shards only",
     "drain_seconds": "time that open transactions get after SIGTERM",
@@ -345,9 +349,10 @@ def _checked(settings: Settings) -> Settings:
     if settings.require_tls and settings.tls_dir is None:
         raise NotStarted("--require-tls needs --tls-dir with tls.crt and tls.key")
     _check_clients(settings)
-    least_one = ("max_clients", "lock_wait_seconds", "max_backends", "max_packet_bytes")
+    least_one = ("max_clients", "max_backends", "max_packet_bytes")
+    several = ("lock_wait_seconds", "frozen_seconds")
     merging = ("merge_max_rows", "merge_max_bytes", "merge_concurrency")
-    for name in (*least_one, *merging):
+    for name in (*least_one, *several, *merging):
         if getattr(settings, name) < 1:
             raise NotStarted(f"--{name.replace('_', '-')} must be 1 or more")
     return settings

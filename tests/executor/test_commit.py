@@ -153,7 +153,7 @@ def run(choices: tuple[int, ...], first_wrote: bool, wrote: tuple[bool, ...]) ->
     ]
     branches = [Branch(c, Xid(GTRID, c.name)) for c in others]
     decisions: Any = FakeDecisions(world)
-    ending = Ending(decisions, Faults({}), "shop", Branch(first), branches, 1.0)
+    ending = Ending(decisions, Faults({}), "shop", Branch(first), branches, 1.0, 20)
     told = "nothing"
     try:
         asyncio.run(ending.commit())

@@ -45,7 +45,12 @@ class World:
         self.folder = folder
 
     def gate(self, table: RoutingTable | None = None) -> GateProcess:
-        options = ("--settle-seconds=1", "--hold-seconds=30", "--hold-pause-seconds=0")
+        options = (
+            "--frozen-seconds=4",
+            "--settle-seconds=1",
+            "--hold-seconds=30",
+            "--hold-pause-seconds=0",
+        )
         return GateProcess(table or self.shards.table(), self.shards.users(), *options)
 
     def strike(self, point: str, what: str) -> None:
@@ -246,7 +251,7 @@ def test_a_gate_that_is_frozen_after_its_decision_holds_nothing_up_for_long(
             world.strike("decided", "pause")
             committing = Committing(connection)
             world.reached("decided")
-            assert not world.settled(number), "the server closes the first branch after 20 s"
+            assert not world.settled(number), "the server closes the first branch"
             world.go_on("decided")
             assert committing.error() == 1213
             assert not world.settled(number)

@@ -14,9 +14,10 @@ committed, one-finished, finished.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
+from typing import Any, TypeVar
 
 from mitosis_gate import metrics
 from mitosis_gate.backends.connection import BackendConnection
@@ -37,10 +38,7 @@ from mitosis_gate.settings import Settings
 
 log = logging.getLogger(__name__)
 
-FROZEN_SECONDS = 20
-"""wait_timeout of the first shard's connection while the others are prepared: how long a gate that
-is frozen there can keep them so."""
-_FROZEN = b"SET SESSION wait_timeout=%d" % FROZEN_SECONDS
+T = TypeVar("T")
 
 
 class State(Enum):
@@ -174,12 +172,15 @@ class Commits:
         faults: Faults,
         hold_seconds: float,
         lock_wait_seconds: int,
+        frozen_seconds: int,
     ) -> None:
-        """`hold_seconds`: how long a client waits for what cannot be reached."""
+        """`hold_seconds`: how long a client waits for what cannot be reached; `frozen_seconds`:
+        how long a gate that is frozen can keep branches prepared."""
         self._decisions = decisions
         self._journal = journal
         self._faults = faults
         self._hold_seconds = hold_seconds
+        self._frozen_seconds = frozen_seconds
         self.lock_wait_seconds = lock_wait_seconds
         """The longest wait for a row lock of a transaction over several shards."""
 
@@ -193,10 +194,19 @@ class Commits:
             Faults(environment),
             settings.hold_seconds,
             settings.lock_wait_seconds,
+            settings.frozen_seconds,
         )
 
     def ending(self, keyspace: str, first: Branch, others: Sequence[Branch]) -> "Ending":
-        return Ending(self._decisions, self._faults, keyspace, first, others, self._hold_seconds)
+        return Ending(
+            self._decisions,
+            self._faults,
+            keyspace,
+            first,
+            others,
+            self._hold_seconds,
+            self._frozen_seconds,
+        )
 
     async def snapshot(self, branches: Sequence[Branch]) -> None:
         """Plain branches of which one at most may have written."""
@@ -266,9 +276,11 @@ class Ending:
         first: Branch,
         others: Sequence[Branch],
         hold_seconds: float,
+        frozen_seconds: int,
     ) -> None:
         self._decisions = decisions
         self._faults = faults
+        self._frozen_seconds = frozen_seconds
         self._keyspace = keyspace
         self._first = first
         self._others = tuple(others)
@@ -376,7 +388,7 @@ class Ending:
     async def _limit_first(self) -> None:
         first = self._first
         try:
-            await first.connection.query(_FROZEN)
+            await first.connection.query(b"SET SESSION wait_timeout=%d" % self._frozen_seconds)
         except GateError as exc:
             if not first.connection.alive:
                 first.state = State.GONE
@@ -549,3 +561,15 @@ async def _end_if_possible(connection: BackendConnection, xid: Xid) -> None:
         await connection.query(b"XA END " + xid.sql)
     except MysqlError as exc:
         log.debug("XA END of %s: %s", xid, exc.text)
+
+
+async def to_the_end(work: Coroutine[Any, Any, T]) -> T:
+    """Finish what must not stop half way, also when the client goes; then be cancelled."""
+    task = asyncio.create_task(work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        if (problem := task.exception()) is not None:
+            log.error("%s", problem)
+        raise

@@ -16,8 +16,7 @@ from enum import Enum
 from mitosis_gate.backends.connection import BackendConnection
 from mitosis_gate.errors import CommitUnknown, GateError, MysqlError
 from mitosis_gate.executor import commit
-from mitosis_gate.executor.commit import Branch
-from mitosis_gate.executor.transactions import to_the_end
+from mitosis_gate.executor.commit import Branch, to_the_end
 from mitosis_gate.planner.plan import TransactionControl, TransactionVerb
 from mitosis_gate.transaction.branches import READ_ONLY, READ_WRITE, START, Branches
 

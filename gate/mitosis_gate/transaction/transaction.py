@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator, Sequence
 
 from mitosis_gate.backends.connection import BackendConnection
 from mitosis_gate.errors import GateError, SeveralShards
+from mitosis_gate.executor.commit import to_the_end
 from mitosis_gate.executor.savepoints import STATEMENT
-from mitosis_gate.executor.transactions import to_the_end
 from mitosis_gate.transaction.branches import ROLLED_BACK, START, Backends
 from mitosis_gate.transaction.control import Control, on_all
 from mitosis_routing.table import TransactionMode
