@@ -186,6 +186,10 @@ class GateProcess:
                 (self.folder / name).write_bytes(source.read_bytes())
             self._command.append(f"--tls-dir={self.folder}")
 
+    def add(self, *options: str) -> None:
+        """Before the start: options that need the ports of other gates."""
+        self._command += options
+
     def publish(self, table: RoutingTable) -> None:
         """Put another table in force; the gate looks at the file several times a second."""
         new = self.folder / "routing.new"

@@ -61,6 +61,11 @@ STATEMENTS = (
     b"",
     b"SELECT GET_LOCK('a', 1)",
     b"KILL 99999999",
+    b"KILL QUERY 1",
+    b"SHOW PROCESSLIST",
+    b"GATE SHOW SESSIONS",
+    b"GATE SHOW PLANS",
+    b"SELECT * FROM information_schema.processlist",
     b"EXPLAIN SELECT * FROM users WHERE user_id = 1",
     b"GET DIAGNOSTICS @a = ROW_COUNT",
 )
