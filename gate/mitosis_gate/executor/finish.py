@@ -1,7 +1,7 @@
 """SELECTs that need the rows of several shards in one place: pulled to the merge server, run there.
 
 1. One shard PREPAREs the client's statement as it is. What MySQL has to say against it the client
-   gets from there, and the columns of the answer are described as there.
+   gets from there, and the columns of the answer are named as there.
 2. The rows that matter are pulled through the client's own account, so that its privileges decide,
    in its transaction if one is open; else all pulls of one shard see the same snapshot.
 3. They go into temporary tables on the merge server, and the statement runs on those with the
@@ -17,7 +17,7 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mitosis_gate.backends import variables as known
@@ -199,7 +199,8 @@ def _shards(statement: _Statement) -> list[str]:
 
 
 async def _described(lead: BackendConnection, sql: bytes) -> list[bytes]:
-    """Column definitions of the answer; raises what MySQL has against the statement."""
+    """Column definitions of the answer, as they are before it is carried out; raises what MySQL
+    has against the statement."""
     key = object()
     here, answer = await lead.prepare(key, sql)
     lead.statements.pop(key, None)
@@ -409,52 +410,36 @@ async def _answer(
     await _tune(there, wanted)
     stream = await there.stream(text, binary=client.binary)
     try:
-        _compare(definitions, stream.columns, client.binary)
-        client.begin_rows(definitions)
+        client.begin_rows(_named(stream.columns, definitions, bool(statement.plan.values)))
         async for rows in stream:
             await client.send_rows(rows)
+        if stream.ok.warnings:
+            await client.note_warnings(there)
         client.end_rows(stream.ok.warnings)
     finally:
         stream.abandon()
 
 
-def _compare(expected: Sequence[bytes], found: Sequence[bytes], binary: bool) -> None:
-    """What the client was told of the columns must be true of the rows.
-
-    The text of a value tells itself; the binary form is known from the type only.
-    """
-    if len(expected) != len(found):
-        raise InternalError(f"{len(found)} columns came where {len(expected)} were expected")
-    if not binary:
-        return
-    for one, other in zip(map(packets.column, expected), map(packets.column, found), strict=True):
-        if _form(one) != _form(other):
-            raise InternalError(
-                f"column {one.name} has type {other.type} where {one.type} was expected: send the "
-                "statement as text instead of preparing it"
-            )
-
-
-_FORMS = {
-    c.TYPE_TINY: 1,
-    c.TYPE_SHORT: 2,
-    c.TYPE_YEAR: 2,
-    c.TYPE_LONG: 4,
-    c.TYPE_INT24: 4,
-    c.TYPE_LONGLONG: 8,
-    c.TYPE_FLOAT: 14,
-    c.TYPE_DOUBLE: 18,
-    c.TYPE_DATE: 21,
-    c.TYPE_DATETIME: 21,
-    c.TYPE_TIMESTAMP: 21,
-    c.TYPE_TIME: 22,
-}
-
-
-def _form(column: packets.Column) -> tuple[int, bool]:
-    """Types with the same form have their values written alike; 0: a text."""
-    form = _FORMS.get(column.type, 0)
-    return form, 0 < form < 10 and bool(column.flags & c.FLAG_UNSIGNED)
+def _named(columns: Sequence[bytes], definitions: Sequence[bytes], has_values: bool) -> list[bytes]:
+    """The columns of the rows, with the names that a shard gives them."""
+    if len(columns) != len(definitions):
+        raise InternalError(f"{len(columns)} columns came where {len(definitions)} were expected")
+    named = []
+    for definition, described in zip(columns, definitions, strict=True):
+        found, wanted = packets.column(definition), packets.column(described)
+        if has_values and found.type == wanted.type and found.length != wanted.length:
+            named.append(described)  # a literal is as long as it is, a function's value is not
+            continue
+        column = replace(
+            found,
+            name=wanted.name,
+            schema=wanted.schema,
+            table=wanted.table,
+            original_table=wanted.original_table,
+            original_name=wanted.original_name,
+        )
+        named.append(column.pack())
+    return named
 
 
 async def _copy(statement: _Statement, database: bytes) -> None:
