@@ -22,6 +22,7 @@ from mitosis_gate.planner.plan import (
     Scatter,
     SetStatement,
     SetTransaction,
+    Together,
     TransactionControl,
     UnknownTable,
     Use,
@@ -47,6 +48,8 @@ def printed(plan: Plan) -> str:
             return repr_of(plan)
         case SetStatement(assignments):
             return "set " + "; ".join(_assignment(a) for a in assignments)
+        case Together(shards, _, sums):
+            return f"together {_list(shards)} sum {', '.join(sorted(sums))}"
         case Batch(statements):
             return "batch " + " | ".join(s.decode().strip() for s in statements)
         case Empty(has_comment):

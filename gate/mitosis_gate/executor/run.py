@@ -6,9 +6,12 @@ those in the middle of something are closed by whoever gets them back.
 """
 
 import contextlib
+import functools
 import logging
 from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Protocol
+
+from prometheus_client import Counter, Histogram
 
 from mitosis_gate import metrics
 from mitosis_gate.backends.connection import BackendConnection
@@ -21,13 +24,13 @@ from mitosis_gate.errors import (
     ShardUnavailable,
     UnknownTable,
 )
-from mitosis_gate.executor import ddl, explain, merge, own_variables
+from mitosis_gate.executor import ddl, explain, merge, own_variables, together
 from mitosis_gate.executor.assignments import Assignments
 from mitosis_gate.executor.client import Client
 from mitosis_gate.executor.copying import Copying, CopyLimits
 from mitosis_gate.executor.finish import Finisher
-from mitosis_gate.executor.merging.streams import Merger
 from mitosis_gate.executor.load_data import load
+from mitosis_gate.executor.merging.streams import Merger
 from mitosis_gate.executor.sequences import Sequences
 from mitosis_gate.executor.writes import Writes
 from mitosis_gate.planner import plan as plans
@@ -78,9 +81,9 @@ class Executor:
         self._copying = Copying(self._writes, self._execute, copy_limits)
 
     async def execute(self, plan: Plan, sql: bytes, client: Client) -> None:
-        kind = type(plan).__name__
-        metrics.STATEMENTS.labels(plan=kind).inc()
-        with metrics.STATEMENT_SECONDS.labels(plan=kind).time():
+        count, seconds = _meters(type(plan).__name__)
+        count.inc()
+        with seconds.time():
             _judge_scatter(plan, client)
             await self._execute(plan, sql, client)
 
@@ -99,6 +102,8 @@ class Executor:
             case plans.Hinted():
                 with _wishing(plan, client):
                     await self._execute(plan.inner, sql, client)
+            case plans.Together():
+                await together.carry_out(plan, sql, client)
             case plans.ExplainOne():
                 await explain.explain_one(plan, sql, client)
             case plans.GateExplain():
@@ -193,6 +198,11 @@ class Executor:
         finally:
             for _, backend in backends:
                 self._lender.give_back(backend)
+
+
+@functools.cache
+def _meters(kind: str) -> tuple[Counter, Histogram]:
+    return metrics.STATEMENTS.labels(plan=kind), metrics.STATEMENT_SECONDS.labels(plan=kind)
 
 
 def _names(client: Client, shards: Sequence[int]) -> list[str]:

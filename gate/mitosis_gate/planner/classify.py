@@ -127,6 +127,8 @@ def _on_one_server(statement: Statement) -> Plan:
     word = statement.words[0]
     if layout.single and not layout.has_sharded:
         return layout.one(0, Flag.WRITE | Flag.PINS)
+    if word == "UNLOCK":
+        return Empty(has_comment=True)  # nothing can be locked; mysqldump asks for it at its end
     return refuse(f"{word} is not supported in a keyspace with sharded tables: {_ONE_SERVER[word]}")
 
 
@@ -134,7 +136,7 @@ _ONE_SERVER = {
     "CALL": "send the statements of the procedure one by one",
     "HANDLER": "use SELECT",
     "LOCK": "use a transaction with SELECT ... FOR UPDATE (mysqldump: --skip-add-locks)",
-    "UNLOCK": "use a transaction with SELECT ... FOR UPDATE (mysqldump: --skip-add-locks)",
+    "UNLOCK": "nothing can be locked",
 }
 
 

@@ -220,6 +220,19 @@ class Hinted:
 
 
 @dataclass(frozen=True, slots=True)
+class Together:
+    """Each of `shards` tells of its part of the same tables: one answer, with figures added up."""
+
+    shards: tuple[int, ...]
+    keys: frozenset[str]
+    """Names of columns, in lower case, that say what a row is about."""
+    sums: frozenset[str]
+    """Names of columns, in lower case, that are added up for the tables in `divided`."""
+    divided: frozenset[str]
+    flags: Flag = Flag.OUTSIDE
+
+
+@dataclass(frozen=True, slots=True)
 class ExplainOne:
     """EXPLAIN of a statement that several shards answer: run it on one, with a warning."""
 
@@ -636,6 +649,7 @@ Plan = (
     | Merge
     | Finish
     | Hinted
+    | Together
     | ExplainOne
     | GateExplain
     | EveryShard

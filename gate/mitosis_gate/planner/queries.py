@@ -44,6 +44,7 @@ from mitosis_gate.planner.rules import (
     any_shard,
 )
 from mitosis_gate.planner.several import Later, several_of
+from mitosis_gate.planner.show import figures_of_all
 from mitosis_gate.planner.statement import Statement
 
 
@@ -161,6 +162,9 @@ def _reading_rule(
     refusal = refusal_for_many(effects)
     if refusal is not None:
         return Fixed(refusal)
+    figures = figures_of_all(statement)
+    if figures is not None:
+        return Fixed(figures)
     system = _of_servers(sources, tree)
     if isinstance(system, Refuse):
         return Fixed(system)

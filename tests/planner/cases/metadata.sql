@@ -16,10 +16,10 @@ SHOW FIELDS FROM users
 --> any of 0 outside
 
 SHOW INDEX FROM users
---> any of 0 outside
+--> together 0,1,2,3 sum cardinality
 
 SHOW KEYS FROM users
---> any of 0 outside
+--> together 0,1,2,3 sum cardinality
 
 SHOW CREATE TABLE users
 --> any of 0 outside
@@ -128,10 +128,10 @@ SELECT SCHEMA_NAME FROM information_schema.SCHEMATA
 
 -- title: what differs between the shards
 SHOW GLOBAL STATUS
---> 1235 (42000) [gate] SHOW STATUS has another answer on each shard: ask a shard directly
+--> any of 0 outside
 
 SHOW TABLE STATUS
---> 1235 (42000) [gate] SHOW TABLE STATUS counts the rows of one shard: ask with SELECT COUNT(*)
+--> together 0,1,2,3 sum data_free, data_length, index_length, rows
 
 SHOW PROCESSLIST
 --> 1235 (42000) [gate] SHOW PROCESSLIST has another answer on each shard: ask a shard directly
@@ -161,10 +161,10 @@ EXPLAIN DELETE FROM users
 --> explain on 0: this is how one of 4 shards does it; GATE EXPLAIN shows all that is done
 
 SELECT * FROM information_schema.TABLES
---> 1235 (42000) [gate] `*` of information_schema.tables is different on each shard: name the columns that describe the table
+--> together 0,1,2,3 sum data_free, data_length, index_length, table_rows
 
 SELECT TABLE_NAME, TABLE_ROWS FROM information_schema.TABLES
---> 1235 (42000) [gate] TABLE_ROWS of information_schema.tables is different on each shard: name the columns that describe the table
+--> together 0,1,2,3 sum data_free, data_length, index_length, table_rows
 
 SELECT count(*) FROM information_schema.PROCESSLIST
 --> 1235 (42000) [gate] information_schema.processlist has other content on each shard: ask a shard directly, or a table of information_schema that describes tables and columns
@@ -192,3 +192,10 @@ SELECT * FROM Users WHERE user_id = 1
 
 SELECT * FROM totals
 --> 1235 (42000) [gate] totals is a view: views over several shards are not supported
+
+-- title: figures of tables, row by row
+SELECT TABLE_NAME, TABLE_ROWS FROM information_schema.TABLES WHERE TABLE_SCHEMA = 'shop'
+--> together 0,1,2,3 sum data_free, data_length, index_length, table_rows
+
+SELECT * FROM information_schema.STATISTICS WHERE TABLE_SCHEMA = 'shop'
+--> together 0,1,2,3 sum cardinality

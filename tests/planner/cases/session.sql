@@ -399,7 +399,7 @@ LOCK TABLES users WRITE
 --> 1235 (42000) [gate] LOCK is not supported in a keyspace with sharded tables: use a transaction with SELECT ... FOR UPDATE (mysqldump: --skip-add-locks)
 
 UNLOCK TABLES
---> 1235 (42000) [gate] UNLOCK is not supported in a keyspace with sharded tables: use a transaction with SELECT ... FOR UPDATE (mysqldump: --skip-add-locks)
+--> empty, with a comment
 
 CALL p()
 --> 1235 (42000) [gate] CALL is not supported in a keyspace with sharded tables: send the statements of the procedure one by one
