@@ -29,6 +29,7 @@ from mitosis_gate.wire.auth import ClientLogin
 from mitosis_gate.wire.charsets import DEFAULT_ID
 from mitosis_gate.wire.codec import Splitter, frame, read_lenenc
 from mitosis_gate.wire.packets import Ok
+from mitosis_gate.wire.row_scanner import NO_HEAD, Head
 from mitosis_gate.wire.scanner import Expect, Scanner
 
 GATE_VARIANT = c.CLIENT_DEPRECATE_EOF
@@ -174,6 +175,7 @@ class BackendConnection(asyncio.Protocol):
         "scanner",
         "server_version",
         "statements",
+        "stream_head",
         "target",
         "thread_id",
         "transaction_state",
@@ -209,6 +211,8 @@ class BackendConnection(asyncio.Protocol):
         self.idle_since = 0.0
         self.thread_id = 0
         self.server_version = ""
+        self.stream_head: Head = NO_HEAD
+        """How the last streamed answer began."""
         self.statements: dict[object, PreparedHere] = {}
         """Statements prepared here, by what sessions know them by; the oldest first."""
         self._streamed: tuple[object, int] | None = None

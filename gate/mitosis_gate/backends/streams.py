@@ -46,7 +46,7 @@ class ResultStream:
         self.ok = Ok()
         self._connection = connection
         self._usual_scanner = connection.scanner
-        self._scanner = RowScanner(connection.scanner.keeps_eof)
+        self._scanner = RowScanner(connection.scanner.keeps_eof, connection.stream_head)
         connection.scanner = self._scanner
         self._is_paused = False
         self._is_over = False
@@ -158,6 +158,7 @@ class ResultStream:
         usual.error, usual.last = ours.error, ours.last
         usual.status, usual.warnings = ours.status, ours.warnings
         self._connection.scanner = usual
+        self._connection.stream_head = ours.head
         self.ok = ok
         self._problem = problem
         self._is_over = True

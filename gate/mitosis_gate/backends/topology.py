@@ -69,11 +69,12 @@ class Lanes:
     Kept by sessions for as long as `current`.
     """
 
-    __slots__ = ("current", "lanes", "table")
+    __slots__ = ("current", "lanes", "named", "table")
 
     def __init__(self, table: RoutingTable, lanes: tuple[Lane | None, ...]) -> None:
         self.table = table
         self.lanes = lanes
+        self.named = {lane.shard: lane for lane in lanes if lane is not None}
         self.current = True
 
 

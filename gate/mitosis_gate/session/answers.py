@@ -13,6 +13,9 @@ from mitosis_gate.wire import packets, statements
 from mitosis_gate.wire.codec import frame, frames, packets_of
 from mitosis_gate.wire.packets import Ok
 
+_SENT_ALONE = 16 << 10
+"""Bytes that are worth a write of their own."""
+
 
 class Answers(asyncio.Protocol):
     """The lowest layer of a session: its transport and what is written to it."""
@@ -23,6 +26,7 @@ class Answers(asyncio.Protocol):
         "_closed",
         "_drained",
         "_found_rows",
+        "_held",
         "_left",
         "_left_at",
         "_messages",
@@ -52,6 +56,8 @@ class Answers(asyncio.Protocol):
         """What `forwarded_statements` was then: that answer is the last one while it is so."""
         self._messages: list[Message] = []
         """Warnings of the statement that runs."""
+        self._held: list[bytes] = []
+        """What goes out with the next bytes."""
         self._found_rows = 0
         self._more_follows = False
         """Another answer follows: the statement stands in the middle of a text of several."""
@@ -74,8 +80,25 @@ class Answers(asyncio.Protocol):
         self._put(data)
 
     def _put(self, data: bytes) -> None:
+        if self._held:
+            data = b"".join((*self._held, data))
+            self._held.clear()
         if self._transport is not None and not self._closed:
             self._transport.write(data)
+
+    def _put_soon(self, data: bytes) -> None:
+        """Send it with what follows at once, but before anything is waited for: a short result is
+        one write, and no row waits for the next."""
+        if len(data) > _SENT_ALONE:
+            self._put(data)
+            return
+        if not self._held:
+            asyncio.get_running_loop().call_soon(self._put_held)
+        self._held.append(data)
+
+    def _put_held(self) -> None:
+        if self._held:
+            self._put(b"")
 
     def send_ok(
         self, affected: int = 0, last_insert_id: int = 0, warnings: int = 0, info: bytes = b""
@@ -126,7 +149,7 @@ class Answers(asyncio.Protocol):
 
     def _write_all(self, payloads: Iterable[bytes]) -> None:
         data, self._sequence = frames(tuple(payloads), self._sequence)
-        self._put(data)
+        self._put_soon(data)
 
     async def send_rows(self, rows: Sequence[bytes]) -> None:
         self._found_rows += len(rows)

@@ -264,10 +264,18 @@ class Lending(Answers):
                 )
         return await self._borrow(shard)
 
+    def _idle(self, shard: str) -> BackendConnection | None:
+        """What `Topology.borrow` would give, when nothing must be waited for."""
+        lanes = self._lanes
+        lane = lanes.named.get(shard) if lanes is not None and lanes.current else None
+        return lane.take() if lane is not None else None
+
     async def _borrow(self, shard: str) -> BackendConnection:
         account = self.account
         topology, reader = self._services.topology, self._replica_reads
         connection = None
+        if reader is None and not self._wants_fresh:
+            connection = self._idle(shard)
         if self._from_replica and reader is not None:
             seconds = self._services.settings.replica_wait_seconds
             connection = await reader.connection(

@@ -14,6 +14,12 @@ _ROW_BYTES = 64
 """What a row costs besides its bytes, as a Python object in a list."""
 
 
+Head = tuple[bytes, list[bytes]]
+"""The bytes of an answer before its rows, and the column definitions in them."""
+NO_HEAD: Head = (b"", [])
+_HEAD_BYTES = 4096
+
+
 class RowScanner(Scanner):
     """In place of the scanner of a connection while one statement's answer is read.
 
@@ -26,13 +32,16 @@ class RowScanner(Scanner):
         "_missing",
         "_parts",
         "columns",
+        "head",
         "is_headed",
         "row_bytes",
         "rows",
     )
 
-    def __init__(self, keeps_eof: bool) -> None:
+    def __init__(self, keeps_eof: bool, known: Head = NO_HEAD) -> None:
+        """`known`: how the answer before began; most often the next begins with the same bytes."""
         super().__init__(keeps_eof)
+        self.head = known
         self.columns: list[bytes] = []
         self.is_headed = False
         """All columns are there, or it is clear that there are none."""
@@ -63,7 +72,17 @@ class RowScanner(Scanner):
             data = b"".join(self._parts)
             self._parts = []
         at = 0
+        head, columns = self.head
+        if self.expect == Expect.FIRST and head and data.startswith(head):
+            self.columns = columns
+            self._head_ends()
+            at = len(head)
+        begins = self.expect == Expect.FIRST
         while True:
+            if begins and self.expect == Expect.ROWS:
+                begins = False
+                if at <= _HEAD_BYTES:
+                    self.head = data[:at], self.columns
             if self.expect == Expect.ROWS and not self._long:
                 at = self._cut_rows(data, at)
             end = self._end_of_packet(data, at)

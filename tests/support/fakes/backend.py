@@ -10,6 +10,7 @@ from mitosis_gate.backends.account import Account
 from mitosis_gate.backends.connection import Result
 from mitosis_gate.backends.variables import Variables
 from mitosis_gate.errors import BackendLost, GateError, SeveralShards
+from mitosis_gate.planner.own_variables import OWN
 from mitosis_gate.planner.plan import DEFAULT_VARIANT, Variant
 from mitosis_gate.wire import packets
 from mitosis_gate.wire.packets import Column, Ok, SessionChanges
@@ -183,6 +184,10 @@ class FakeClient:
     @property
     def autocommit(self) -> bool:
         return not known.is_off(self.variables.get("autocommit"))
+
+    def own(self, name: str) -> str:
+        """Of the gate's own variables: all as they are when nobody has set them."""
+        return (OWN[name] or ("0",))[0]
 
     async def backend(self, shard: str, outside: bool = False) -> FakeBackend:
         if not outside and self.bound_shard not in (None, shard):
