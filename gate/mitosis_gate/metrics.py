@@ -55,6 +55,8 @@ STATEMENT_SECONDS = Histogram(
     registry=REGISTRY,
     buckets=_SECONDS,
 )
+MERGE_SERVER_ROWS = _counter("merge_server_rows_total", "Rows brought to the merge server")
+MERGE_SERVER_BYTES = _counter("merge_server_bytes_total", "Bytes of these rows")
 PINNED = _gauge("pinned_sessions", "Sessions that keep their backend, by reason", "reason")
 
 # transactions over several shards
