@@ -142,7 +142,7 @@ def test_the_gate_reads_what_the_chart_tells_it() -> None:
         "namespaces": ["shop", "bank"],
         "gate": {
             **{"workers": 3, "tls": {"require": True}, "maxClients": 7, "maxBackends": 5},
-            **{"hold": hold, "leaseSeconds": 77},
+            **{"hold": hold, "leaseSeconds": 77, "lockWaitSeconds": 6},
         },
     }
     deployment = chart.one(chart.render(values), "Deployment", "mitosis-gate")
@@ -157,7 +157,7 @@ def test_the_gate_reads_what_the_chart_tells_it() -> None:
     assert settings.require_tls and settings.tls_dir is not None
     assert (settings.hold_slots, settings.hold_seconds) == (9, 1.5)
     assert (settings.hold_event_seconds, settings.hold_pause_seconds) == (3, 4)
-    assert settings.lease_seconds == 77
+    assert (settings.lease_seconds, settings.lock_wait_seconds) == (77, 6)
     mounts = {m["name"]: m["mountPath"] for m in container["volumeMounts"]}
     assert mounts["tls"] == str(settings.tls_dir)
     ports = {p["name"]: p["containerPort"] for p in container["ports"]}
