@@ -244,7 +244,12 @@ async def _one_snapshot(
         yield
         return
     pulls = [client.table.shards[i].name for pull in plan.pulls for i in pull.shards]
-    several = [backend for name, backend in shards.items() if pulls.count(name) > 1]
+    several = [
+        backend
+        for name, backend in shards.items()
+        # the statement may be part of a write that has a transaction of its own
+        if pulls.count(name) > 1 and not backend.in_transaction
+    ]
 
     async def begin(backend: BackendConnection) -> None:
         if facts.isolation != _REPEATABLE:
