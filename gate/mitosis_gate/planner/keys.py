@@ -8,66 +8,41 @@ which can make a plan wider, never narrower.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from sqlglot import exp
 
-from mitosis_gate.planner.layout import Layout, Living, Place
+from mitosis_gate.planner.effects import AGGREGATES
+from mitosis_gate.planner.layout import Layout, Place
 from mitosis_gate.planner.lexer import BadSql
 from mitosis_gate.planner.pins import AllOf, AnyOf, KeyReader, OneOf, Pin, Slot
-from mitosis_gate.planner.plan import Refuse, UnknownTable
-from mitosis_routing.hashing import KeyColumn, KeyKind
+from mitosis_gate.planner.sources import (
+    Block,
+    Derived,
+    Halt,
+    Member,
+    Source,
+    common_root,
+    hash_alike,
+    pin_of,
+    sharded,
+)
 
-
-class Halt(Exception):
-    """A table that the statement names decides the plan: it is unknown, or not for this gate."""
-
-    def __init__(self, plan: UnknownTable | Refuse) -> None:
-        super().__init__()
-        self.plan = plan
-
-
-@dataclass(eq=False)
-class Source:
-    place: Place
-    alias: str
-    nullable: bool = False
-    """Its rows may be missing in the result: it is on the inner side of an outer join."""
-    top: bool = False
-    """It stands in the FROM of the whole statement, not in a subquery."""
-    at: int = -1
-    """Place of the token that names it, -1 when that is not known."""
-    pins: list[Pin] = field(default_factory=list)
-    follows: list["Source"] = field(default_factory=list)
-
-    def leaders(self) -> list["Source"]:
-        """Itself and all sources whose keys its own rows are bound to."""
-        found = [self]
-        for source in found:
-            found.extend(s for s in source.follows if s not in found)
-        return found
-
-
-@dataclass(eq=False)
-class Block:
-    """One SELECT, UPDATE or DELETE with its own FROM."""
-
-    parent: "Block | None"
-    sources: list[Source] = field(default_factory=list)
-    aliases: dict[str, Source | None] = field(default_factory=dict)
-    """None: a derived table, whose columns are not known here."""
-    using: set[str] = field(default_factory=set)
-    within: list[Source] = field(default_factory=list)
-    """All sources of the block and of the queries in it."""
-    odd_join: str = ""
-    """A join that must not be repeated on several shards, if there is one: RIGHT, NATURAL."""
-
-    @property
-    def opaque(self) -> bool:
-        return None in self.aliases.values()
+__all__ = [
+    "Block",
+    "Halt",
+    "Reading",
+    "Source",
+    "common_root",
+    "hash_alike",
+    "pin_of",
+    "sharded",
+]
 
 
 Conditions = dict[Source, list[Pin]]
+Columns = list[tuple[str, tuple[Source, ...]]]
+"""Of a query: their names in lower case, and of which sources they are the key."""
 
 
 class Reading:
@@ -87,16 +62,20 @@ class Reading:
         self._database = database
         self._utf8 = utf8
         self._seen = 0
-        self._common: list[str] = []
-        """Names of the common table expressions, which hide tables of the same name."""
+        self._common: dict[str, _Common] = {}
+        """The common table expressions, which hide tables of the same name."""
+        self._done: set[int] = set()
+        """Ids of subqueries that have been read before their turn."""
+        self._again = 0
 
     def read(self, tree: exp.Expr) -> Block | None:
         self.block = block = self._statement(tree, None)
         if self._seen != sum(1 for _ in tree.find_all(exp.Table)):
             raise BadSql("it names a table in a place that is not known here")
         for part in (block,) if block else self._parts(tree):
-            for source in part.sources:
-                source.top = True
+            for member in part.members:
+                for source in _inside(member):
+                    source.top = True
         return block
 
     def _parts(self, tree: exp.Expr) -> Iterator[Block]:
@@ -110,10 +89,14 @@ class Reading:
     # What stands where a statement or a subquery can stand.
 
     def _statement(self, node: exp.Expr, parent: Block | None) -> Block | None:
-        before = len(self._common)
+        before = dict(self._common)
         self._read_common(node, parent)
+        own = {name: c for name, c in self._common.items() if before.get(name) is not c}
         block = self._body(node, parent)
-        del self._common[before:]
+        for common in own.values():
+            if not common.is_read:
+                self._statement(common.query, None)
+        self._common = before
         return block
 
     def _read_common(self, node: exp.Expr, parent: Block | None) -> None:
@@ -121,10 +104,15 @@ class Reading:
         if clause is None:
             return
         if clause.args.get("recursive"):
-            self._common.extend(c.alias for c in clause.expressions)
+            names = [c.alias for c in clause.expressions]
+            self._common |= {name: _Common(clause, {}, is_read=True) for name in names}
+            for common in clause.expressions:
+                self._statement(common.this, parent)
+            return
         for common in clause.expressions:
-            self._statement(common.this, parent)
-            self._common.append(common.alias)
+            named = bool(common.args["alias"].args.get("columns"))
+            visible = dict(self._common)
+            self._common[common.alias] = _Common(common.this, visible, renamed=named)
 
     def _body(self, node: exp.Expr, parent: Block | None) -> Block | None:
         if isinstance(node, exp.Subquery):
@@ -141,7 +129,7 @@ class Reading:
         self._read_from(node, block)
         where = node.args.get("where")
         if where is not None:
-            self._restrict(where.this, block, block.sources)
+            self._restrict(where.this, block, block.members)
         self._nested(node, block, besides=("with_", "from_", "joins", "using", "tables"))
         block.within = self.sources[first:]
         return block
@@ -153,8 +141,12 @@ class Reading:
                 continue
             for child in value if isinstance(value, list) else (value,):
                 if isinstance(child, exp.Expr):
-                    for query in _queries(child):
-                        self._statement(query, parent)
+                    self._read_queries(child, parent)
+
+    def _read_queries(self, node: exp.Expr, parent: Block | None) -> None:
+        for query in _queries(node):
+            if id(query) not in self._done:
+                self._statement(query, parent)
 
     # FROM
 
@@ -178,15 +170,18 @@ class Reading:
         self._read_joins(node.args.get("joins") or (), block, 0, nullable=False)
 
     def _read_source(self, node: exp.Expr, block: Block, nullable: bool) -> None:
-        first = len(block.sources)
+        first = len(block.members)
         if isinstance(node, exp.Table):
             self._read_table(node, block, nullable)
             self._nested_in_table(node, block)
         elif isinstance(node, exp.Subquery) and isinstance(node.this, exp.Table):
             self._read_source(node.this, block, nullable)
         elif isinstance(node, exp.Subquery):
-            self._statement(node, None)
-            block.aliases[node.alias] = None
+            inner = self._statement(node, None)
+            renamed = (
+                bool(node.args["alias"].args.get("columns")) if node.args.get("alias") else True
+            )
+            self._add_derived(node.alias, node, inner, block, nullable, renamed)
         elif isinstance(node, exp.Lateral):
             self._statement(node.this, block)
             block.aliases[node.alias] = None
@@ -205,7 +200,7 @@ class Reading:
         if node.args.get("catalog"):
             raise BadSql(f"the name {node.name} has too many parts")
         if not node.db and node.name in self._common:
-            block.aliases[alias] = None
+            self._read_named(self._common[node.name], alias, block, nullable)
             return
         place = self.layout.place(node.db or self._database, node.name)
         if not isinstance(place, Place):
@@ -213,29 +208,160 @@ class Reading:
         at = self._places.get(node.this.meta.get("start", -1), -1)
         source = Source(place, alias, nullable, at=at)
         block.sources.append(source)
+        block.members.append(source)
         block.aliases[alias] = source
         self.sources.append(source)
 
+    def _read_named(self, common: "_Common", alias: str, block: Block, nullable: bool) -> None:
+        """Where a common table expression is named it is read like a derived table."""
+        if isinstance(common.query, exp.With):
+            block.aliases[alias] = None  # a recursive one
+            return
+        self._again += 1
+        if self._again > _MOST_NAMED:
+            raise BadSql("its common table expressions name each other too often")
+        names, seen = self._common, self._seen
+        self._common = common.visible
+        inner = self._statement(common.query, None)
+        self._common = names
+        if common.is_read:
+            self._seen = seen
+        common.is_read = True
+        self._add_derived(alias, common.query, inner, block, nullable, common.renamed)
+
+    def _add_derived(
+        self,
+        alias: str,
+        query: exp.Expr,
+        inner: Block | None,
+        block: Block,
+        nullable: bool,
+        renamed: bool,
+    ) -> None:
+        derived = Derived(nullable=nullable)
+        columns = None if renamed else self._columns(query)
+        if columns is not None:
+            names = [name for name, _ in columns]
+            derived.keys = {n: keys for n, keys in columns if keys and names.count(n) == 1}
+            if inner is not None:
+                derived.inside = self._inside_of(query, inner, derived)
+        block.aliases[alias] = None
+        block.derived[alias] = derived
+        block.members.append(derived)
+
+    def _inside_of(self, query: exp.Expr, inner: Block, derived: Derived) -> tuple[Source, ...]:
+        found = [s for m in inner.members for s in _inside(m) if not s.nullable]
+        select = query.unnest() if isinstance(query, exp.Subquery) else query
+        if select.args.get("distinct") or select.args.get("group"):
+            known = {s for keys in derived.keys.values() for s in keys}
+            return tuple(s for s in found if s in known)
+        return tuple(found)
+
+    def _columns(self, node: exp.Expr) -> Columns | None:
+        """The columns of a query, each with the sources whose key it is; None when a condition on
+        a column must not be taken to be one on the rows inside."""
+        if node.args.get("limit") or node.args.get("offset"):
+            return None
+        if isinstance(node, exp.Subquery):
+            return self._columns(node.this)
+        if isinstance(node, exp.SetOperation):
+            left, right = self._columns(node.this), self._columns(node.expression)
+            if left is None or right is None or len(left) != len(right):
+                return None
+            pairs = zip(left, right, strict=True)
+            return [(name, a + b if a and b else ()) for (name, a), (_, b) in pairs]
+        block = self.blocks.get(id(node))
+        if not isinstance(node, exp.Select) or block is None:
+            return None
+        return self._columns_of_select(node, block)
+
+    def _columns_of_select(self, node: exp.Select, block: Block) -> Columns | None:
+        group = node.args.get("group")
+        if group is not None and any(v for k, v in group.args.items() if k != "expressions"):
+            return None
+        if node.args.get("windows") or any(isinstance(n, exp.Window) for n in _own(node)):
+            return None
+        if group is None and any(_is_aggregate(n) for n in _own(node)):
+            return None
+        grouped = [] if group is None else [self._keys_of(e, block) for e in group.expressions]
+        found: Columns = []
+        for item in node.expressions:
+            star = isinstance(item, exp.Star) or isinstance(item.this, exp.Star)
+            if star:
+                if group is not None:
+                    return None
+                found.extend(self._columns_of_star(item, block))
+                continue
+            keys = self._keys_of(item.unalias(), block)
+            if group is not None and keys not in grouped:
+                keys = ()
+            found.append((item.alias_or_name.lower(), keys))
+        return found
+
+    def _columns_of_star(self, item: exp.Expr, block: Block) -> Columns:
+        table = item.table if isinstance(item, exp.Column) else ""
+        found: Columns = []
+        for alias, source in block.aliases.items():
+            if table and alias != table:
+                continue
+            if source is None:
+                keys = block.derived.get(alias, Derived()).keys
+                found.extend(keys.items())
+            else:
+                for column in source.place.table.columns:
+                    own = (source,) if source.place.is_key(column.name) else ()
+                    found.append((column.name.lower(), own))
+        return found
+
+    def _keys_of(self, node: exp.Expr, block: Block) -> tuple[Source, ...]:
+        """The sources whose sharding key the expression is."""
+        if not isinstance(node, exp.Column) or isinstance(node.this, exp.Star):
+            return ()
+        found = self._member_of(node, block)
+        return found[1] if found else ()
+
+    def _member_of(
+        self, column: exp.Column, block: Block | None
+    ) -> tuple[Member, tuple[Source, ...]] | None:
+        """What in a FROM the column belongs to, and the sources whose key it is."""
+        source = self.source_of(column, block)
+        if source is not None:
+            is_key = source.place.is_key(column.name)
+            return source, (source,) if is_key else ()
+        name = column.name.lower()
+        while block is not None:
+            if column.table:
+                if column.table in block.aliases:
+                    derived = block.derived.get(column.table)
+                    return None if derived is None else (derived, derived.keys.get(name, ()))
+            elif len(block.members) == 1 and len(block.aliases) == 1:
+                only = block.members[0]
+                keys = only.keys.get(name, ()) if isinstance(only, Derived) else ()
+                return (only, keys) if keys else None
+            else:
+                return None
+            block = block.parent
+        return None
+
     def _nested_in_table(self, node: exp.Table, block: Block) -> None:
         if not isinstance(node.this, exp.Identifier):
-            for query in _queries(node.this):
-                self._statement(query, block)
+            self._read_queries(node.this, block)
 
     def _read_joins(
         self, joins: Sequence[exp.Join], block: Block, first: int, nullable: bool
     ) -> None:
         """Read joins to the sources from `first` on."""
         for join in joins:
-            left = block.sources[first:]
+            left = block.members[first:]
             side, method = join.side.upper(), join.method.upper()
             if side not in ("", "LEFT") or method:
                 block.odd_join = f"{method or side} JOIN"
             if side in ("RIGHT", "FULL"):
                 for source in left:
                     source.nullable = True
-            right_from = len(block.sources)
+            right_from = len(block.members)
             self._read_source(join.this, block, nullable or side in ("LEFT", "FULL"))
-            right = block.sources[right_from:]
+            right = block.members[right_from:]
             if method or side == "FULL":
                 continue
             bound = {"LEFT": right, "RIGHT": left}.get(side, [*left, *right])
@@ -245,32 +371,32 @@ class Reading:
         self,
         join: exp.Join,
         block: Block,
-        left: list[Source],
-        right: list[Source],
-        bound: list[Source],
+        left: list[Member],
+        right: list[Member],
+        bound: list[Member],
     ) -> None:
         condition = join.args.get("on")
         if condition is not None:
             self._restrict(condition, block, bound)
-            for query in _queries(condition):
-                self._statement(query, block)
+            self._read_queries(condition, block)
         for column in join.args.get("using") or ():
             name = column.name.lower()
             block.using.add(name)
-            sides = [[s for s in half if s.place.table.column(name)] for half in (left, right)]
+            halves = ([m for m in half if isinstance(m, Source)] for half in (left, right))
+            sides = [[s for s in half if s.place.table.column(name)] for half in halves]
             sure = len(sides[1]) == 1 and (len(sides[0]) == 1 or not block.odd_join)
             if all(sides) and sure:
                 self._link(sides[0][0], name, sides[1][0], name, bound)
 
     # Conditions
 
-    def _restrict(self, condition: exp.Expr, block: Block, bound: Sequence[Source]) -> None:
+    def _restrict(self, condition: exp.Expr, block: Block, bound: Sequence[Member]) -> None:
         """Note what a condition that rows of `bound` must meet says about their keys."""
         for source, pins in self._conditions(condition, block, bound, links=True).items():
             source.pins.extend(pins)
 
     def _conditions(
-        self, node: exp.Expr, block: Block, bound: Sequence[Source], links: bool
+        self, node: exp.Expr, block: Block, bound: Sequence[Member], links: bool
     ) -> Conditions:
         node = node.unnest()
         if isinstance(node, exp.And):
@@ -282,13 +408,13 @@ class Reading:
         if isinstance(node, exp.Or):
             return self._alternatives(node, block, bound)
         if isinstance(node, exp.In):
-            return self._membership(node, block, bound)
+            return self._membership(node, block, bound, links)
         if isinstance(node, exp.EQ | exp.NullSafeEQ):
             left, right = node.this.unnest(), node.expression.unnest()
             return self._equality(left, right, block, bound, links and isinstance(node, exp.EQ))
         return {}
 
-    def _alternatives(self, node: exp.Or, block: Block, bound: Sequence[Source]) -> Conditions:
+    def _alternatives(self, node: exp.Or, block: Block, bound: Sequence[Member]) -> Conditions:
         branches = [self._conditions(p, block, bound, links=False) for p in node.flatten()]
         everything = self.layout.everything
         return {
@@ -297,8 +423,14 @@ class Reading:
             if all(source in branch for branch in branches)
         }
 
-    def _membership(self, node: exp.In, block: Block, bound: Sequence[Source]) -> Conditions:
+    def _membership(
+        self, node: exp.In, block: Block, bound: Sequence[Member], links: bool
+    ) -> Conditions:
         column = node.this.unnest()
+        if node.args.get("query") is not None:
+            if links and isinstance(column, exp.Column):
+                self._link_query(column, node.args["query"], block, bound)
+            return {}
         slots = [_slot(choice.unnest()) for choice in node.expressions]
         known = [slot for slot in slots if slot is not None]
         if not isinstance(column, exp.Column) or not slots or len(known) != len(slots):
@@ -306,7 +438,7 @@ class Reading:
         return self._pinned(column, tuple(known), block, bound)
 
     def _equality(
-        self, left: exp.Expr, right: exp.Expr, block: Block, bound: Sequence[Source], links: bool
+        self, left: exp.Expr, right: exp.Expr, block: Block, bound: Sequence[Member], links: bool
     ) -> Conditions:
         if isinstance(left, exp.Tuple) and isinstance(right, exp.Tuple):
             found: Conditions = {}
@@ -327,33 +459,58 @@ class Reading:
         return {} if slot is None else self._pinned(left, (slot,), block, bound)
 
     def _pinned(
-        self, column: exp.Column, slots: tuple[Slot, ...], block: Block, bound: Sequence[Source]
+        self, column: exp.Column, slots: tuple[Slot, ...], block: Block, bound: Sequence[Member]
     ) -> Conditions:
-        source = self.source_of(column, block)
-        if source is None or source not in bound or not source.place.is_key(column.name):
+        found = self._member_of(column, block)
+        if found is None or found[0] not in bound:
             return {}
-        assert source.place.key is not None
-        reader = KeyReader(source.place.key, self._utf8)
-        return {source: [OneOf(self.layout, reader, slots)]}
+        pins: Conditions = {}
+        for source in found[1]:
+            assert source.place.key is not None
+            reader = KeyReader(source.place.key, self._utf8)
+            pins[source] = [OneOf(self.layout, reader, slots)]
+        return pins
 
     def _link_columns(
-        self, left: exp.Column, right: exp.Column, block: Block, bound: Sequence[Source]
+        self, left: exp.Column, right: exp.Column, block: Block, bound: Sequence[Member]
     ) -> None:
-        one, other = self.source_of(left, block), self.source_of(right, block)
+        one, other = self._member_of(left, block), self._member_of(right, block)
         if one is not None and other is not None:
-            self._link(one, left.name, other, right.name, bound)
+            self._link_keys(one[1], one[0] in bound, other[1], other[0] in bound)
+
+    def _link_query(
+        self, column: exp.Column, query: exp.Expr, block: Block, bound: Sequence[Member]
+    ) -> None:
+        """`key IN (SELECT key ...)`: rows of either side matter only where the other has the key.
+
+        Not so with NOT, where a row that is not found matters.
+        """
+        inner = next(_queries(query))
+        self._statement(inner, block)
+        self._done.add(id(inner))
+        columns = self._columns(inner)
+        found = self._member_of(column, block)
+        if columns is not None and len(columns) == 1 and found is not None:
+            self._link_keys(found[1], found[0] in bound, columns[0][1], True)
 
     def _link(
-        self, one: Source, name: str, other: Source, other_name: str, bound: Sequence[Source]
+        self, one: Source, name: str, other: Source, other_name: str, bound: Sequence[Member]
     ) -> None:
-        if not (one.place.is_key(name) and other.place.is_key(other_name)):
+        if one.place.is_key(name) and other.place.is_key(other_name):
+            self._link_keys((one,), one in bound, (other,), other in bound)
+
+    def _link_keys(
+        self, ones: tuple[Source, ...], bound: bool, others: tuple[Source, ...], other_bound: bool
+    ) -> None:
+        """Two columns are equal in all rows that matter: of the sides that are bound."""
+        if not all(hash_alike(a.place.key, b.place.key) for a in ones for b in others):
             return
-        if not hash_alike(one.place.key, other.place.key):
-            return
-        if one in bound:
-            one.follows.append(other)
-        if other in bound:
-            other.follows.append(one)
+        if bound and len(others) == 1:  # of several it is not known whose row has the key
+            for one in ones:
+                one.follows.append(others[0])
+        if other_bound and len(ones) == 1:
+            for other in others:
+                other.follows.append(ones[0])
 
     def source_of(self, column: exp.Column, block: Block | None) -> Source | None:
         """The source of a column, by MySQL's rules of scope; None when that is not certain."""
@@ -372,6 +529,41 @@ class Reading:
                     return None if block.odd_join and len(having) > 1 else having[0]
             block = block.parent
         return None
+
+
+@dataclass(eq=False)
+class _Common:
+    """A common table expression and those that its query can name."""
+
+    query: exp.Expr
+    visible: "dict[str, _Common]"
+    is_read: bool = False
+    renamed: bool = False
+    """It gives its columns other names."""
+
+
+_MOST_NAMED = 200
+
+
+def _inside(member: Member) -> tuple[Source, ...]:
+    """Sources one of whose rows is in each row of the member."""
+    if isinstance(member, Source):
+        return (member,)
+    return () if member.nullable else member.inside
+
+
+def _own(node: exp.Expr) -> Iterator[exp.Expr]:
+    """The parts of a SELECT without those of the queries in it."""
+    for child in node.iter_expressions():
+        if not isinstance(child, exp.Query | exp.From | exp.Join):
+            yield child
+            yield from _own(child)
+
+
+def _is_aggregate(node: exp.Expr) -> bool:
+    return isinstance(node, exp.AggFunc) or (
+        isinstance(node, exp.Anonymous) and str(node.this).upper() in AGGREGATES
+    )
 
 
 def _queries(node: exp.Expr) -> Iterator[exp.Expr]:
@@ -396,35 +588,3 @@ def _slot(node: exp.Expr) -> Slot | None:
             return Slot(int(inner.this), introducer=name)
         return None
     return Slot(int(node.this)) if isinstance(node, exp.Literal) else None
-
-
-def hash_alike(one: KeyColumn | None, other: KeyColumn | None) -> bool:
-    """Whether values that are equal in both columns have the same bytes to hash."""
-    if one is None or other is None or one.kind is not other.kind:
-        return False
-    if one.kind is KeyKind.TEXT:
-        return one.pad_space == other.pad_space and one.fixed == other.fixed
-    if one.kind is KeyKind.BINARY:
-        return one.fixed == other.fixed and (not one.fixed or one.length == other.length)
-    return one.decimals == other.decimals
-
-
-def pin_of(source: Source, everything: int) -> AllOf:
-    """All that restricts the rows of a source, by itself and by those it follows."""
-    return AllOf(everything, tuple(pin for leader in source.leaders() for pin in leader.pins))
-
-
-def common_root(sources: Sequence[Source]) -> Source | None:
-    """The source that all others follow, itself in the result in any case; None if there is none.
-
-    On each shard the statement then finds all rows that belong to the root's rows there.
-    """
-    for source in sources:
-        if source.top and not source.nullable:
-            if all(source in other.leaders() for other in sources):
-                return source
-    return None
-
-
-def sharded(sources: Sequence[Source]) -> list[Source]:
-    return [s for s in sources if s.place.living is Living.SHARDED]

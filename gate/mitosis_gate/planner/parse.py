@@ -38,7 +38,7 @@ def tree_of(tokens: Sequence[Token], literals: Sequence[bytes]) -> exp.Expr:
 
 def _words(tokens: Sequence[Token], literals: Sequence[bytes]) -> list[str]:
     modifiers = _MODIFIERS.get(tokens[0].word, frozenset())
-    words = []
+    words: list[str] = []
     for place, token in enumerate(tokens):
         if token.kind is Kind.LITERAL:
             if words and words[-1] == ".":

@@ -82,10 +82,10 @@ SELECT SQL_CALC_FOUND_ROWS * FROM users
 --> 1235 (42000) [gate] SQL_CALC_FOUND_ROWS over several shards is not supported: send a second SELECT with COUNT(*)
 
 SELECT name INTO @x FROM users WHERE user_id = 1
---> 1235 (42000) [gate] user variables can be set only with SET @name = value when there are several shards
+--> shard 3 pins variables
 
 SELECT @n := @n + 1 FROM users WHERE user_id = 1
---> 1235 (42000) [gate] user variables can be set only with SET @name = value when there are several shards
+--> shard 3 pins variables
 
 SELECT * FROM users INTO OUTFILE '/tmp/x'
 --> 1235 (42000) [gate] INTO OUTFILE writes a file on a server

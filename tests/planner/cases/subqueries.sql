@@ -10,13 +10,13 @@ SELECT * FROM users WHERE user_id = 1 AND user_id IN (SELECT user_id FROM orders
 --> shard 3
 
 SELECT * FROM users WHERE user_id = 1 AND user_id IN (SELECT user_id FROM orders WHERE user_id = 42)
---> finish pull users 3: SELECT `users`.`user_id`, `users`.`name` FROM `shop`.`users` WHERE (user_id = 1); pull orders 0: SELECT `orders`.`order_id`, `orders`.`user_id`, `orders`.`total` FROM `shop`.`orders` WHERE (user_id = 42); SELECT * FROM `users` WHERE user_id = 1 AND user_id IN (SELECT user_id FROM `orders` WHERE user_id = 42)
+--> any of 0,1,2,3
 
 SELECT * FROM users WHERE user_id = 1 AND user_id IN (SELECT user_id FROM orders)
---> finish pull users 3: SELECT `users`.`user_id`, `users`.`name` FROM `shop`.`users` WHERE (user_id = 1); pull orders 0,1,2,3: SELECT `orders`.`order_id`, `orders`.`user_id`, `orders`.`total` FROM `shop`.`orders`; SELECT * FROM `users` WHERE user_id = 1 AND user_id IN (SELECT user_id FROM `orders`)
+--> shard 3
 
 SELECT * FROM users WHERE user_id IN (SELECT user_id FROM orders)
---> finish pull users 0,1,2,3: SELECT `users`.`user_id`, `users`.`name` FROM `shop`.`users`; pull orders 0,1,2,3: SELECT `orders`.`order_id`, `orders`.`user_id`, `orders`.`total` FROM `shop`.`orders`; SELECT * FROM `users` WHERE user_id IN (SELECT user_id FROM `orders`)
+--> scatter 0,1,2,3
 
 SELECT * FROM users u WHERE user_id = 1 AND EXISTS (SELECT 1 FROM orders o WHERE o.user_id = u.user_id)
 --> shard 3
@@ -55,13 +55,13 @@ SELECT * FROM (SELECT * FROM users WHERE user_id = 1) t
 --> shard 3
 
 SELECT * FROM (SELECT * FROM users WHERE user_id = 1) t WHERE t.user_id = 42
---> shard 3
+--> any of 0,1,2,3
 
 SELECT * FROM (SELECT * FROM users) t WHERE t.user_id = 1
---> finish pull users 0,1,2,3: SELECT `users`.`user_id`, `users`.`name` FROM `shop`.`users`; SELECT * FROM (SELECT * FROM `users`) t WHERE t.user_id = 1
+--> shard 3
 
 SELECT * FROM (SELECT * FROM users) t
---> finish pull users 0,1,2,3: SELECT `users`.`user_id`, `users`.`name` FROM `shop`.`users`; SELECT * FROM (SELECT * FROM `users`) t
+--> scatter 0,1,2,3
 
 SELECT * FROM users u JOIN (SELECT * FROM orders WHERE user_id = 1) o ON o.user_id = u.user_id WHERE u.user_id = 1
 --> shard 3
@@ -85,7 +85,7 @@ WITH x AS (SELECT * FROM users WHERE user_id = 1) SELECT * FROM x JOIN orders o 
 --> shard 3
 
 WITH x AS (SELECT * FROM users) SELECT * FROM x WHERE user_id = 1
---> finish pull users 0,1,2,3: SELECT `users`.`user_id`, `users`.`name` FROM `shop`.`users`; WITH x AS (SELECT * FROM `users`) SELECT * FROM x WHERE user_id = 1
+--> shard 3
 
 WITH users AS (SELECT * FROM countries) SELECT * FROM users
 --> any of 0,1,2,3
