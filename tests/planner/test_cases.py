@@ -17,6 +17,7 @@ from mitosis_gate.planner.plan import (
     Flag,
     Kill,
     OneShard,
+    OwnVariables,
     Plan,
     Refuse,
     Scatter,
@@ -46,6 +47,9 @@ def printed(plan: Plan) -> str:
             return f"ddl {verb} {_list(tables)} on {_list(shards)}"
         case TransactionControl() | SetTransaction() | Use() | Kill() | ConnectionId():
             return repr_of(plan)
+        case OwnVariables(columns, is_shown):
+            asked = ", ".join(f"{name} as {title}" for title, name in columns)
+            return f"own {'shown ' if is_shown else ''}{asked}"
         case SetStatement(assignments):
             return "set " + "; ".join(_assignment(a) for a in assignments)
         case Together(shards, _, sums):

@@ -1,7 +1,14 @@
 """What a routing table says of users survives JSON, and what is not said has no effect."""
 
 from mitosis_routing import codec
-from mitosis_routing.table import RoutingTable, SecretKey, UserLimits, UserRef, UserTls
+from mitosis_routing.table import (
+    RoutingTable,
+    SecretKey,
+    TransactionMode,
+    UserLimits,
+    UserRef,
+    UserTls,
+)
 
 PASSWORD = SecretKey("shop-users", "app")
 
@@ -35,3 +42,10 @@ def test_a_table_of_an_older_operator_limits_nobody() -> None:
     body = codec.to_json(RoutingTable("shop", 1, 16, users=(UserRef("app", PASSWORD, "1"),)))
     user = codec.from_json(body).users[0]
     assert (user.tls, user.limits) == (UserTls.NONE, UserLimits())
+
+
+def test_the_mode_of_transactions_of_a_user_is_kept() -> None:
+    user = UserRef("app", PASSWORD, transaction_mode=TransactionMode.MULTI)
+    assert through_json(user) == user
+    body = codec.to_json(RoutingTable("shop", 1, 16, users=(UserRef("app", PASSWORD),)))
+    assert codec.from_json(body).users[0].transaction_mode is TransactionMode.ATOMIC
