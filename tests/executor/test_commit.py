@@ -38,6 +38,11 @@ class World:
         self.has_row = False
         self.row: Outcome | None = None
         self.branches: dict[bytes, str] = {}
+        self.noted: list[str] = []
+        """Where the session was told of a COMMIT."""
+
+    def note(self, connection: Any) -> None:
+        self.noted.append(connection.shard)
 
     def choice(self) -> int:
         at, self.asked = self.asked, self.asked + 1
@@ -153,7 +158,7 @@ def run(choices: tuple[int, ...], first_wrote: bool, wrote: tuple[bool, ...]) ->
     ]
     branches = [Branch(c, Xid(GTRID, c.name)) for c in others]
     decisions: Any = FakeDecisions(world)
-    ending = Ending(decisions, Faults({}), "shop", Branch(first), branches, 1.0, 20)
+    ending = Ending(decisions, Faults({}), "shop", Branch(first), branches, 1.0, 20, world.note)
     told = "nothing"
     try:
         asyncio.run(ending.commit())
@@ -204,6 +209,7 @@ def test_without_failures_everything_is_committed() -> None:
     world = run((), True, (True, True))
     assert (world.first, set(world.branches.values())) == ("committed", {"committed"})
     assert world.row is Outcome.COMMIT
+    assert sorted(world.noted) == ["1-2", "2-3", "first"]
 
 
 def test_who_has_only_read_is_not_prepared_and_needs_no_decision() -> None:

@@ -197,7 +197,14 @@ class Commits:
             settings.frozen_seconds,
         )
 
-    def ending(self, keyspace: str, first: Branch, others: Sequence[Branch]) -> "Ending":
+    def ending(
+        self,
+        keyspace: str,
+        first: Branch,
+        others: Sequence[Branch],
+        committed: Callable[[BackendConnection], None],
+    ) -> "Ending":
+        """`committed` is called where a COMMIT has just been answered with OK."""
         return Ending(
             self._decisions,
             self._faults,
@@ -206,6 +213,7 @@ class Commits:
             others,
             self._hold_seconds,
             self._frozen_seconds,
+            committed,
         )
 
     async def snapshot(self, branches: Sequence[Branch]) -> None:
@@ -277,9 +285,11 @@ class Ending:
         others: Sequence[Branch],
         hold_seconds: float,
         frozen_seconds: int,
+        committed: Callable[[BackendConnection], None],
     ) -> None:
         self._decisions = decisions
         self._faults = faults
+        self._committed = committed
         self._frozen_seconds = frozen_seconds
         self._keyspace = keyspace
         self._first = first
@@ -419,6 +429,7 @@ class Ending:
         try:
             await first.connection.query(b"COMMIT")
             first.state = State.COMMITTED
+            self._committed(first.connection)
         except GateError as exc:
             first.connection.close("COMMIT failed")
             first.state = State.UNANSWERED
@@ -443,7 +454,9 @@ class Ending:
         try:
             await branch.connection.query(b"XA COMMIT " + branch.xid.sql)
             branch.state = State.COMMITTED
+            self._committed(branch.connection)
         except GateError as exc:
+            branch.connection.close("XA COMMIT failed")
             is_there = exc.number != UNKNOWN_XID
             if is_there and not await self._finish_elsewhere(branch.shard, branch.xid):
                 branch.state = State.LEFT

@@ -321,8 +321,14 @@ class Lending(Answers):
     def owns(self, connection: BackendConnection) -> None:
         self._borrowed.discard(connection)
 
-    def release(self, connection: BackendConnection) -> None:
+    def committed(self, connection: BackendConnection) -> None:
         self._note_gtid(connection)
+
+    def release(self, connection: BackendConnection) -> None:
+        if connection.alive:
+            self._note_gtid(connection)
+        elif self._replica_reads is not None:
+            self._replica_reads.used_primary(connection.shard)
         if not self.is_pinned(connection):
             self._services.topology.give_back(connection)
 

@@ -63,6 +63,9 @@ class Holder(Client, Protocol):
     def owns(self, connection: BackendConnection) -> None:
         """From here on the transaction keeps it, and the end of the statement does not."""
 
+    def committed(self, connection: BackendConnection) -> None:
+        """A COMMIT was answered there just now."""
+
     def release(self, connection: BackendConnection) -> None:
         """The transaction needs it no more: back to its pool, unless it is pinned."""
 

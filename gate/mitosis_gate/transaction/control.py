@@ -242,7 +242,8 @@ class Control(Branches):
             if has_snapshot:
                 await holder.commits.snapshot(branches)
             elif all(b.xid is not None for b in others):
-                await holder.commits.ending(keyspace, first, others).commit()
+                ending = holder.commits.ending(keyspace, first, others, holder.committed)
+                await ending.commit()
             else:
                 ordered = sorted(branches, key=lambda b: order.get(b.shard, -1))
                 await holder.commits.serially(keyspace, ordered)
