@@ -60,6 +60,10 @@ class Expressions:
             lambda: f"ABS({column[0]} % 100)",
             lambda: f"ROUND({column[0]} % 1000, 1)",
             lambda: f"{column[0]} % 50 / 4",
+            lambda: f"GREATEST(IFNULL({column[0]}, 0), 2)",
+            lambda: f"NULLIF({column[0]}, 1)",
+            lambda: f"JSON_LENGTH({self.json(sources)})",
+            lambda: f"CAST({column[0]} % 10 AS SIGNED)",
         )
         return str(r.choice(forms)())
 
@@ -78,6 +82,10 @@ class Expressions:
             f"TRIM({column[0]})",
         )
         return self.r.choice(forms)
+
+    def json(self, sources: Sequence[Source]) -> str:
+        column = self.column(sources, ("json",))
+        return column[0] if column else "'[1, 2]'"
 
     def any(self, sources: Sequence[Source]) -> tuple[str, bool]:
         """Something to select, and whether equal values can look different."""
@@ -129,6 +137,11 @@ class Expressions:
                 "{0} = {1}",
                 "{0} = {1}",
                 "{1} = {0}",
+                "({0}, {0}) = ({1}, {1})",
+                "({0}, 1) IN (({1}, 1), ({2}, 1))",
+                "{0} IN ({1})",
+                "{0} + 0 = {1}",
+                "{0} NOT IN ({1}, {2})",
                 "{0} IN ({1}, {2}, {3})",
                 "({0} = {1} OR {0} = {2})",
                 "{0} > {1}",

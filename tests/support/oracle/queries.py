@@ -16,6 +16,9 @@ class Statement:
     """Columns of the result that must come in the same order, and not only be the same."""
     any_rows: bool = False
     """LIMIT without a whole order: only how many rows there are is certain."""
+    widens: bool = False
+    """MySQL makes its groups in a temporary table or without one, and with one an INT column is
+    told as BIGINT, an ENUM as VARCHAR: which way depends on its plan."""
     folds: bool = False
     """Of values that are equal and look different any may stand for the others."""
 
@@ -182,12 +185,17 @@ class Queries:
             assert found is not None
             groups.append(found[0] if self.make.chance(0.85) else self.make.number(sources, 1))
         aggregates = [self.aggregate(sources) for _ in range(self.r.randint(1, 2))]
-        select = ", ".join([*groups, *aggregates])
-        text = f"SELECT {select}{rest} GROUP BY {', '.join(groups)}"
+        parts, by = [*groups, *aggregates], list(groups)
+        if self.make.chance(0.2):
+            by[0] = "1"
+        elif self.make.chance(0.15):
+            parts[0] += " AS g"
+            by[0] = "g"
+        text = f"SELECT {', '.join(parts)}{rest} GROUP BY {', '.join(by)}"
         if self.make.chance(0.1):
-            return Statement(f"{text} WITH ROLLUP", folds=True)
+            return Statement(f"{text} WITH ROLLUP", widens=True, folds=True)
         if self.make.chance(0.5):
-            order = [f"{g}{self.direction()}" for g in groups]
+            order = [f"{g}{self.direction()}" for g in by]
             shown = tuple(range(len(groups)))
             if self.make.chance(0.3):
                 order.insert(0, f"{len(groups) + 1}{self.direction()}")
@@ -254,7 +262,9 @@ class Queries:
             sources, rest = self.from_where(1)
             column = self.make.column(sources, ("int",)) or (self.keys(sources)[0], None)
             parts.append(f"SELECT {column[0]}{rest}")
-        glue = self.r.choice((" UNION ALL ", " UNION ALL ", " UNION "))
+        glue = self.r.choice(
+            (" UNION ALL ", " UNION ALL ", " UNION ", " UNION DISTINCT ", " EXCEPT ", " INTERSECT ")
+        )
         text = glue.join(parts)
         if self.make.chance(0.3):
             return Statement(f"{text} ORDER BY 1{self.direction()}", sorted_by=(0,), folds=True)
@@ -291,7 +301,7 @@ class Queries:
                 "COUNT(*) OVER ()",
             )
         )
-        return Statement(f"SELECT {keys}, {over}{rest}")
+        return Statement(f"SELECT {keys}, {over}{rest}", widens=True)
 
     def derived(self) -> Statement:
         sources, rest = self.from_where(1)

@@ -91,7 +91,10 @@ class Count:
         return self.refused_reads / max(1, self.reads)
 
     def report(self) -> str:
-        lines = [f"{n:6} {kind}\n         {self.examples[kind]}" for kind, n in self.refusals.most_common()]
+        lines = [
+            f"{n:6} {kind}\n         {self.examples[kind]}"
+            for kind, n in self.refusals.most_common()
+        ]
         return "\n".join(
             (
                 *lines,

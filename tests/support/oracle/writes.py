@@ -15,7 +15,13 @@ class Writes:
         self.make = Expressions(r)
 
     def statement(self) -> Statement:
-        forms = ((self.insert, 9), (self.update, 8), (self.delete, 4), (self.copy, 1))
+        forms = (
+            (self.insert, 9),
+            (self.update, 8),
+            (self.delete, 4),
+            (self.copy, 1),
+            (self.joined, 1),
+        )
         return Statement(self.r.choices([f for f, _ in forms], [w for _, w in forms])[0](), False)
 
     def table(self) -> Table:
@@ -64,6 +70,19 @@ class Writes:
         if self.make.chance(0.3):
             where = f" WHERE {self.make.condition([Source(table.name, table)], 1)}"
         return f"DELETE FROM {table.name}{where}{self.tail(table)}"
+
+    def joined(self) -> str:
+        """Over two tables whose rows live together."""
+        users, orders = Source("u", self.tables[0]), Source("o", self.tables[1])
+        condition = self.make.condition([users, orders], 0)
+        on = "u.user_id = o.user_id"
+        return self.r.choice(
+            (
+                f"DELETE o FROM orders o JOIN users u ON {on} WHERE o.n = 3 AND {condition}",
+                f"UPDATE users u JOIN orders o ON {on} SET u.age = 4 WHERE {condition}",
+                f"UPDATE users u, orders o SET u.age = u.age + 1 WHERE {on} AND o.n = 1",
+            )
+        )
 
     def copy(self) -> str:
         return self.r.choice(
