@@ -91,6 +91,8 @@ class Executor:
         match plan:
             case plans.UnknownTable():
                 await self._execute(await self._planned_again(plan, sql, client), sql, client)
+            case plans.OneShardAs(shard=shard, flags=flags, text=text):
+                await _one_shard(client, client.table.shards[shard].name, flags, text)
             case plans.OneShard(shard=shard, flags=flags):
                 await _one_shard(client, client.table.shards[shard].name, flags, sql)
             case plans.AnyShard(shards=shards, flags=flags):
@@ -114,6 +116,8 @@ class Executor:
                 await self._writes.carry_out(plan, sql, client)
             case plans.CopyRows():
                 await self._copying.copy(plan, await self._planner(client), client)
+            case plans.MovedRows():
+                await self._copying.move(plan, await self._planner(client), client)
             case plans.LoadData():
                 await load(plan, client, self._sequences)
             case plans.LimitedWrite():

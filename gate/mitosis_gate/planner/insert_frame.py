@@ -20,6 +20,8 @@ class Insert:
     spans: list[Span] = field(default_factory=list)
     """The whole of each row, parentheses included; the assignments of SET."""
     is_set: bool = False
+    target_end: int = 0
+    """The place behind the table and its partitions."""
     columns_end: int = -1
     """The place of the `)` behind the list of columns; -1: there is no list."""
     rows_end: int = 0
@@ -49,6 +51,7 @@ class _Reader:
         if self._word() == "PARTITION":
             self._at += 1
             self._closing()
+        insert.target_end = self._at
         if self._mark("(") and not self._query_ahead():
             insert.columns = self._names()
             insert.columns_end = self._at - 1

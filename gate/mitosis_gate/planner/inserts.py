@@ -4,7 +4,8 @@ Rows go to the shards of their keys: see `rows`. The key of a row is known when 
 parameter; for anything else nobody knows the shard before a server has computed it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from mitosis_gate.planner.changes import every_shard, hint_place, quoted
 from mitosis_gate.planner.copies import copy_rule
@@ -13,10 +14,10 @@ from mitosis_gate.planner.insert_frame import Insert, read_insert
 from mitosis_gate.planner.keys import Halt
 from mitosis_gate.planner.layout import Layout, Living, Place
 from mitosis_gate.planner.lexer import Kind
-from mitosis_gate.planner.pins import KeyReader, Slot
-from mitosis_gate.planner.plan import Flag, Refuse, Wrote
+from mitosis_gate.planner.pins import KeyReader, Literal, Slot
+from mitosis_gate.planner.plan import Flag, OneShard, OneShardAs, Plan, Refuse, Wrote
 from mitosis_gate.planner.refusals import key_changed, refuse
-from mitosis_gate.planner.rewrite import Template, joined
+from mitosis_gate.planner.rewrite import Template, joined, render
 from mitosis_gate.planner.rows import Frame, Row, RowsRule, missing_key, number_column, unnumbered
 from mitosis_gate.planner.rules import Fixed, Point, Rule
 from mitosis_gate.planner.schema import Column
@@ -129,10 +130,57 @@ def _rows(statement: Statement, insert: Insert, place: Place, flags: Flag) -> Ru
     plain = () if odd else tuple(slot.index for slot in keys)
     uncut = frame if isinstance(frame, Refuse) else None
     cut = frame if isinstance(frame, Frame) else None
-    rule = RowsRule(layout, place, reader, auto, numbers, cut, flags, tuple(keys), plain, uncut)
+    rule: Rule
+    rows = RowsRule(layout, place, reader, auto, numbers, cut, flags, tuple(keys), plain, uncut)
+    rule = rows
     if len(keys) == 1 and auto is None and reader is not None:
-        return Point(layout, reader, keys[0], rule)
-    return rule
+        rule = Point(layout, reader, keys[0], rows)
+    if not is_sharded or not _lists_nothing(insert, layout):
+        return rule
+    if isinstance(frame, Refuse):
+        return Fixed(refuse(f"name the columns: {frame.message.removeprefix('[gate] ')}"))
+    last = len(statement.tokens)
+    return Listed(rule, joined((*_listed(statement, insert, columns, last),)))
+
+
+def _lists_nothing(insert: Insert, layout: Layout) -> bool:
+    """Whether the order of the table's columns says which value is the key."""
+    return insert.columns is None and any(insert.rows) and not layout.single
+
+
+def _listed(
+    statement: Statement, insert: Insert, columns: Sequence[str], last: int
+) -> Iterator[bytes | int]:
+    """The statement up to a token, with the list of columns that it does not have."""
+    names = b", ".join(quoted(name.encode()) for name in columns)
+    yield from _cut(statement, 0, insert.target_end)
+    yield b" (" + names + b") "
+    yield from _cut(statement, insert.target_end, last)
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """Of an INSERT without a list of columns: the list by which the shard was found is sent along.
+
+    Another gate may have changed the table since its columns were read. By name each value still
+    goes where it was meant to, or the shard says that there is no such column.
+    """
+
+    inner: Rule
+    text: Template
+
+    @property
+    def cacheable(self) -> bool:
+        return self.inner.cacheable
+
+    def bind(self, literals: Sequence[Literal]) -> Plan:
+        plan = self.inner.bind(literals)
+        if type(plan) is OneShard:
+            return OneShardAs(plan.shard, plan.flags, render(self.text, literals))
+        return plan
+
+    def slots(self) -> frozenset[int]:
+        return self.inner.slots()
 
 
 def _auto(place: Place) -> Column | None:
@@ -200,6 +248,9 @@ def _frame(
     head = _cut(statement, 0, start)
     if adds and auto is not None and not insert.is_set:
         head = _head_with(statement, insert, auto, start)
+    is_listed = place.living is Living.SHARDED and _lists_nothing(insert, statement.layout)
+    if is_listed:
+        head = tuple(_listed(statement, insert, columns, start))
     tail = _cut(statement, insert.rows_end, len(statement.tokens))
     return Frame(
         joined((*head, b" ")),
@@ -207,6 +258,7 @@ def _frame(
         joined((b" ", *tail)) if tail else (),
         _wrote(statement, insert),
         hint_place(statement, 0),
+        is_listed,
     )
 
 

@@ -48,6 +48,17 @@ class OneShard:
 
 
 @dataclass(frozen=True, slots=True)
+class OneShardAs(OneShard):
+    """As OneShard, with this text in place of the client's.
+
+    An INSERT without a list of columns gets the one by which its key was found: were the columns
+    changed meanwhile, its row could not land on a shard that is not its own.
+    """
+
+    text: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
 class AnyShard:
     """Each of `shards` gives the whole answer: statements without a table, reference tables, SHOW.
 
@@ -396,18 +407,20 @@ class LoadData:
 
 @dataclass(frozen=True, slots=True)
 class MovedRows:
-    """UPDATE that gives rows another sharding key: they are deleted and inserted anew.
-
-    `select` reads the rows as they will be, with locks; `delete` takes them away; `before` and
-    `after` enclose the rows that are inserted. `update` is for rows that have the key already.
-    """
+    """UPDATE that gives rows another sharding key: they are deleted and inserted anew."""
 
     shards: tuple[int, ...]
+    target: int
+    """The shard of the new key."""
     table: str
-    key: str
-    select: bytes
-    delete: bytes
+    assigned: tuple[tuple[str, bytes], ...]
+    """Columns in lower case, and what they are set to."""
+    source: bytes
+    """The table as the statement names it, with its alias."""
+    where: bytes
+    """Which rows move."""
     update: bytes
+    """The statement for rows that have the key already."""
     refusal: "Refuse"
     """The answer while the session does not have gate_key_update=move."""
     flags: Flag = Flag.WRITE

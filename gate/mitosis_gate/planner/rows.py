@@ -51,6 +51,8 @@ class Frame:
     tail: Template
     wrote: Wrote
     hint_at: int
+    is_listed: bool = False
+    """The head names the columns, which the client's own statement does not."""
 
     def sql(self, texts: Sequence[bytes], literals: Sequence[Literal]) -> bytes:
         return render(self.head, literals) + b", ".join(texts) + render(self.tail, literals)
@@ -208,7 +210,7 @@ class RowsRule:
             generated.append(made)
         if self.reader is None:
             return self._everywhere(texts, generated, literals)
-        if following == first and len(set(owners)) == 1:
+        if following == first and len(set(owners)) == 1 and not self.frame.is_listed:
             return self.layout.one(owners[0], self.flags)
         return self._split(owners, iter(texts), generated, literals)
 

@@ -243,6 +243,9 @@ class Forwarding(Lending):
         sql: bytes = b"",
         expect: int = Expect.FIRST,
     ) -> None:
+        if isinstance(plan, plans.OneShardAs):
+            sql = plan.text
+            packet = frame(statements.pack_query(sql, self._names), 0)
         index = plan.shard if isinstance(plan, plans.OneShard) else self._choose(plan)
         shard = self.table.shards[index].name
         self._reads = not plan.flags & WRITES

@@ -269,7 +269,11 @@ class Prepared(Forwarding):
     ) -> None:
         self._close_cursor(statement)
         text = statement.sql
-        if not isinstance(plan, plans.OneShard | plans.AnyShard) or plan.flags & ALSO_AS_TEXT:
+        if (
+            isinstance(plan, plans.OneShardAs)
+            or not isinstance(plan, plans.OneShard | plans.AnyShard)
+            or plan.flags & ALSO_AS_TEXT
+        ):
             planned = statement.planned
             if planned.parameters:
                 text = self._as_text(statement, sent)
@@ -279,6 +283,10 @@ class Prepared(Forwarding):
                 self._titles = statement.titles
                 statement.long_data.clear()
                 await self._carry_out_later(plan, text, b"")
+                return
+            if isinstance(plan, plans.OneShardAs):  # a write: its answer has no rows
+                statement.long_data.clear()
+                await self._forward_later(plan, b"", text)
                 return
         index = plan.shard if isinstance(plan, plans.OneShard) else self._choose(plan)
         shard = self.table.shards[index].name

@@ -92,7 +92,7 @@ INSERT INTO users SET user_id = 1, name = 'x' ON DUPLICATE KEY UPDATE name = 'y'
 
 -- title: rows that are refused
 INSERT INTO users VALUES (1, 'x'), (42, 'y')
---> insert 0: INSERT INTO users VALUES (42, 'y') | 3: INSERT INTO users VALUES (1, 'x')
+--> insert 0: INSERT INTO users (`user_id`, `name`) VALUES (42, 'y') | 3: INSERT INTO users (`user_id`, `name`) VALUES (1, 'x')
 
 INSERT INTO users (name) VALUES ('x')
 --> 1048 (23000) [gate] Column 'user_id' cannot be null: it is the sharding key of users, so each row must give it a value
@@ -161,16 +161,16 @@ INSERT INTO generated (n) VALUES (1)
 --> 1 numbers of generated.id, brings 0: insert on 2: INSERT INTO generated (n, `id`) VALUES (1, 7)
 
 INSERT INTO generated VALUES (NULL, 1)
---> 1 numbers of generated.id, brings 0: insert on 2: INSERT INTO generated VALUES ( 7 , 1)
+--> 1 numbers of generated.id, brings 0: insert on 2: INSERT INTO generated (`id`, `n`) VALUES ( 7 , 1)
 
 INSERT INTO generated VALUES (0, 1)
---> 1 numbers of generated.id, brings 0: insert on 2: INSERT INTO generated VALUES ( 7 , 1)
+--> 1 numbers of generated.id, brings 0: insert on 2: INSERT INTO generated (`id`, `n`) VALUES ( 7 , 1)
 
 INSERT INTO generated VALUES (DEFAULT, 1)
---> 1 numbers of generated.id, brings 0: insert on 2: INSERT INTO generated VALUES ( 7 , 1)
+--> 1 numbers of generated.id, brings 0: insert on 2: INSERT INTO generated (`id`, `n`) VALUES ( 7 , 1)
 
 INSERT INTO generated VALUES (5, 1)
---> 0 numbers of generated.id, brings 5: shard 2
+--> 0 numbers of generated.id, brings 5: insert on 2: INSERT INTO generated (`id`, `n`) VALUES ( 5 , 1)
 
 INSERT INTO nothing VALUES (1)
 --> unknown table shop.nothing
