@@ -187,7 +187,17 @@ class Entrance(asyncio.BufferedProtocol):
                 self._take = self._proxy_line
                 self._expect(1)
                 return
-            rest = proxy.rest_of(first)
+            proxy.must_be_signed(first)
+        except GateError as exc:
+            self._refuse(exc)
+            return
+        self._take = self._proxy_head
+        self._expect(proxy.HEAD_BYTES - proxy.FIRST_BYTES)
+
+    def _proxy_head(self, more: bytes) -> None:
+        self._proxy_first += more
+        try:
+            rest = proxy.rest_of(self._proxy_first)
         except GateError as exc:
             self._refuse(exc)
             return

@@ -253,6 +253,8 @@ async def run(seed: int, inputs: int, show: bool = False) -> list[str]:
         while done < inputs and len(found) < 20:
             problems, weight = await one(world, seed + number)
             found += problems
+            if show and problems:
+                print("\n".join(problems))
             done += weight
             number += 1
             if number % LOOKS_EVERY == 0:

@@ -5,7 +5,16 @@ import ipaddress
 import pytest
 
 from mitosis_gate.errors import BadHandshake
-from mitosis_gate.wire.proxy import FIRST_BYTES, Source, is_line, read, read_line, rest_of
+from mitosis_gate.wire.proxy import (
+    FIRST_BYTES,
+    HEAD_BYTES,
+    Source,
+    is_line,
+    must_be_signed,
+    read,
+    read_line,
+    rest_of,
+)
 
 SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
 
@@ -18,7 +27,8 @@ def header(command: int, family: int, rest: bytes) -> tuple[bytes, bytes]:
 def test_version_2_tells_an_address_of_ipv4():
     rest = bytes((10, 1, 2, 3, 10, 0, 0, 1)) + (5000).to_bytes(2, "big") + (3306).to_bytes(2, "big")
     first, rest = header(1, 0x11, rest + b"\x04\0\x01x")
-    assert len(first) == FIRST_BYTES and rest_of(first) == len(rest)
+    must_be_signed(first[:FIRST_BYTES])
+    assert len(first) == HEAD_BYTES and rest_of(first) == len(rest)
     assert read(first, rest) == Source("10.1.2.3", 5000)
 
 
@@ -33,13 +43,11 @@ def test_a_balancer_may_speak_for_itself(command, family):
     assert read(*header(command, family, bytes(12))) == Source()
 
 
-@pytest.mark.parametrize(
-    "first", [b"\x85\xa6\x3f\x20" + bytes(12), bytes(16)]
-)
+@pytest.mark.parametrize("first", [b"\x85\xa6\x3f\x20" + bytes(12), bytes(16)])
 def test_something_else_is_refused(first):
     assert not is_line(first)
     with pytest.raises(BadHandshake, match="PROXY header is due"):
-        rest_of(first)
+        must_be_signed(first)
 
 
 @pytest.mark.parametrize(

@@ -77,7 +77,7 @@ class Watched(NamedStatements):
 
     def time_limit(self) -> Limit:
         """Of the statement that runs: the lowest of those that hold."""
-        own = Limit(float(self._own.get("gate_statement_seconds", 0)), "gate_statement_seconds")
+        own = Limit(float(self._own.get("gate_statement_seconds") or 0), "gate_statement_seconds")
         common = self.limits.seconds
         return own if own and (not common or own.value < common.value) else common
 

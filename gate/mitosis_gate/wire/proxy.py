@@ -1,6 +1,6 @@
 """PROXY headers, versions 1 and 2: a balancer says whose connection it passes on.
 
-    https://www.haproxy.org/download/3.2/doc/proxy-protocol.txt
+https://www.haproxy.org/download/3.2/doc/proxy-protocol.txt
 """
 
 import ipaddress
@@ -8,8 +8,10 @@ from dataclasses import dataclass
 
 from mitosis_gate.errors import BadHandshake
 
-FIRST_BYTES = 16
-"""Enough to tell the versions apart: the head of version 2, and less than any of version 1."""
+FIRST_BYTES = 12
+"""Enough to tell the versions apart, and less than any header has."""
+HEAD_BYTES = 16
+"""What version 2 has before its addresses."""
 LONGEST_LINE = 107
 """Of version 1, its end included."""
 _SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
@@ -31,20 +33,24 @@ def is_line(first: bytes) -> bool:
     return first.startswith(_LINE)
 
 
-def rest_of(first: bytes) -> int:
-    """Version 2: how many bytes follow the first 16. Raises BadHandshake."""
+def must_be_signed(first: bytes) -> None:
+    """Version 2, or BadHandshake."""
     if not first.startswith(_SIGNATURE):
         raise BadHandshake("a PROXY header is due from this address, and something else came")
-    size = int.from_bytes(first[14:16], "big")
+
+
+def rest_of(head: bytes) -> int:
+    """Version 2: how many bytes follow the head. Raises BadHandshake."""
+    size = int.from_bytes(head[14:16], "big")
     if size > _LONGEST_REST:
         raise BadHandshake("the PROXY header is too long")
     return size
 
 
-def read(first: bytes, rest: bytes) -> Source:
+def read(head: bytes, rest: bytes) -> Source:
     """Version 2, whole. Raises BadHandshake."""
-    version, command = first[12] >> 4, first[12] & 0xF
-    family, transport = first[13] >> 4, first[13] & 0xF
+    version, command = head[12] >> 4, head[12] & 0xF
+    family, transport = head[13] >> 4, head[13] & 0xF
     if version != 2 or command > 1:
         raise BadHandshake("the PROXY header is of a version that is not known here")
     if command == 0:
