@@ -321,6 +321,8 @@ async def test_ignored_variables_are_warned_about() -> None:
     world = World()
     await world.execute(setting(("profiling", b"1", SetClass.IGNORE)))
     assert world.answers == [("ok", 0, 1)]
+    ((_, text),) = world.client.warned
+    assert text.startswith("profiling ")
     assert world.asked(b"") == [[], [], []]
 
 

@@ -23,6 +23,9 @@ from mitosis_gate.planner.plan import (
     Scatter,
     SetStatement,
     SetTransaction,
+    TextDeallocate,
+    TextExecute,
+    TextPrepare,
     Together,
     TransactionControl,
     UnknownTable,
@@ -56,6 +59,12 @@ def printed(plan: Plan) -> str:
             return f"together {_list(shards)} sum {', '.join(sorted(sums))}"
         case Batch(statements):
             return "batch " + " | ".join(s.decode().strip() for s in statements)
+        case TextPrepare(name, sql, variable):
+            return f"prepare {name}: {sql.decode() or '@' + variable}"
+        case TextExecute(name, values):
+            return f"execute {name}" + (f" with @{', @'.join(values)}" if values else "")
+        case TextDeallocate(name):
+            return f"deallocate {name}"
         case Empty(has_comment):
             return "empty, with a comment" if has_comment else "empty"
         case UnknownTable(database, name):

@@ -162,10 +162,10 @@ UNLOCK TABLES
 --> shard 0 write pins
 
 PREPARE s FROM 'SELECT 1'
---> shard 0 write pins
+--> prepare s: SELECT 1
 
 EXECUTE s USING @a
---> shard 0 write pins
+--> execute s with @a
 
 HANDLER notes OPEN
 --> shard 0 write pins

@@ -303,7 +303,7 @@ DO RELEASE_LOCK('a')
 --> shard 0 pins outside
 
 DO @a := 1
---> 1235 (42000) [gate] user variables can be set only with SET @name = value when there are several shards
+--> any of 0,1,2,3 pins variables
 
 DO (SELECT 1)
 --> 1235 (42000) [gate] DO with a subquery is not supported: use SELECT
@@ -339,7 +339,7 @@ SELECT LAST_INSERT_ID() AS id
 --> any of 0,1,2,3 last
 
 SELECT LAST_INSERT_ID(5)
---> any of 0,1,2,3
+--> any of 0,1,2,3 pins
 
 SELECT ROW_COUNT(), FOUND_ROWS()
 --> any of 0,1,2,3 last
@@ -354,10 +354,22 @@ SELECT @a
 --> any of 0,1,2,3 variables
 
 SELECT @a := 1
---> 1235 (42000) [gate] user variables can be set only with SET @name = value when there are several shards
+--> any of 0,1,2,3 pins variables
 
 SELECT 1 INTO @a
---> 1235 (42000) [gate] user variables can be set only with SET @name = value when there are several shards
+--> any of 0,1,2,3 pins variables
+
+SELECT name INTO @a FROM users WHERE user_id = 1
+--> shard 1 pins variables
+
+SELECT @n := @n + 1, name FROM users WHERE user_id = 1
+--> shard 1 pins variables
+
+SELECT max(name) INTO @a FROM users
+--> 1235 (42000) [gate] a SELECT of several shards cannot set user variables or LAST_INSERT_ID(): each shard would set its own; SELECT the value, and SET @name to it
+
+SELECT LAST_INSERT_ID(user_id) FROM users
+--> 1235 (42000) [gate] a SELECT of several shards cannot set user variables or LAST_INSERT_ID(): each shard would set its own; SELECT the value, and SET @name to it
 
 SELECT GET_LOCK('a', 1)
 --> shard 0 pins outside
@@ -393,7 +405,7 @@ HELP 'contents'
 --> any of 0,1,2,3 outside
 
 GET DIAGNOSTICS @a = NUMBER
---> any of 0,1,2,3 last
+--> any of 0,1,2,3 last pins
 
 LOCK TABLES users WRITE
 --> 1235 (42000) [gate] LOCK is not supported in a keyspace with sharded tables: use a transaction with SELECT ... FOR UPDATE (mysqldump: --skip-add-locks)
@@ -408,13 +420,28 @@ HANDLER users OPEN
 --> 1235 (42000) [gate] HANDLER is not supported in a keyspace with sharded tables: use SELECT
 
 PREPARE s FROM 'SELECT 1'
---> 1235 (42000) [gate] PREPARE is not supported in a keyspace with sharded tables: use prepared statements of the protocol, as drivers do
+--> prepare s: SELECT 1
+
+PREPARE `S t` FROM @text
+--> prepare s t: @text
+
+PREPARE s FROM 5
+--> 1064 (42000) [gate] this statement is not understood, so it is not sent anywhere: PREPARE wants a text or a user variable
 
 EXECUTE s
---> 1235 (42000) [gate] EXECUTE is not supported in a keyspace with sharded tables: use prepared statements of the protocol, as drivers do
+--> execute s
+
+EXECUTE s USING @a, @`b c`
+--> execute s with @a, @b c
+
+EXECUTE s USING 5
+--> 1064 (42000) [gate] this statement is not understood, so it is not sent anywhere: EXECUTE ... USING wants user variables
 
 DEALLOCATE PREPARE s
---> 1235 (42000) [gate] DEALLOCATE is not supported in a keyspace with sharded tables: use prepared statements of the protocol, as drivers do
+--> deallocate s
+
+DROP PREPARE s
+--> deallocate s
 
 FLUSH TABLES
 --> 1235 (42000) [gate] servers are run by the operator: use kubectl

@@ -65,13 +65,13 @@ UPDATE users SET name = 'x' LIMIT 1
 --> update 1 rows on 0,1,2,3: UPDATE users SET name = 'x' LIMIT {}
 
 UPDATE users SET user_id = 7 WHERE user_id = 1
---> 1235 (42000) [gate] column user_id is the sharding key, which decides the shard of a row, and cannot be updated: DELETE the row and INSERT it with the new key
+--> move users on 3 to 2: user_id = 7 where (user_id = 1) AND NOT (`user_id` <=> 7)
 
 UPDATE users SET name = 'x', `USER_ID` = 2 WHERE user_id = 1
---> 1235 (42000) [gate] column user_id is the sharding key, which decides the shard of a row, and cannot be updated: DELETE the row and INSERT it with the new key
+--> move users on 3 to 3: name = 'x', user_id = 2 where (user_id = 1) AND NOT (`user_id` <=> 2)
 
 UPDATE users u SET u.user_id = 7 WHERE u.user_id = 1
---> 1235 (42000) [gate] column user_id is the sharding key, which decides the shard of a row, and cannot be updated: DELETE the row and INSERT it with the new key
+--> move users u on 3 to 2: user_id = 7 where (u.user_id = 1) AND NOT (`user_id` <=> 7)
 
 UPDATE users u JOIN orders o ON o.user_id = u.user_id SET o.user_id = 7 WHERE u.user_id = 1
 --> 1235 (42000) [gate] column user_id is the sharding key, which decides the shard of a row, and cannot be updated: DELETE the row and INSERT it with the new key
@@ -86,7 +86,7 @@ UPDATE users SET name = (SELECT total FROM orders LIMIT 1) WHERE user_id = 1
 --> 1235 (42000) [gate] the rows of users, orders that this write brings together can lie on different shards: join them on their sharding keys (users.user_id and orders.user_id) by =, or read first and write then
 
 UPDATE users SET name = (@a := 1) WHERE user_id = 1
---> 1235 (42000) [gate] user variables can be set only with SET @name = value when there are several shards
+--> 1235 (42000) [gate] a SELECT of several shards cannot set user variables or LAST_INSERT_ID(): each shard would set its own; SELECT the value, and SET @name to it
 
 UPDATE mysql.user SET x = 1
 --> 1235 (42000) [gate] MySQL's own tables cannot be used in a statement that writes

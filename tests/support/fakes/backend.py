@@ -165,6 +165,8 @@ class FakeClient:
         self.connection_id = 1
         self.capabilities = 0
         self.last_insert_id = 0
+        self.warned: list[tuple[int, str]] = []
+        self.noted: list[FakeBackend] = []
         self.found_rows = 0
         self.user = "app"
         self.keyspace = table.keyspace
@@ -250,6 +252,12 @@ class FakeClient:
 
     def pin(self, reason: str, connection: FakeBackend) -> None:
         self.bound_shard = connection.shard
+
+    def warn(self, code: int, text: str) -> None:
+        self.warned.append((code, text))
+
+    async def note_warnings(self, connection: FakeBackend) -> None:
+        self.noted.append(connection)
 
     def send_ok(
         self, affected: int = 0, last_insert_id: int = 0, warnings: int = 0, info: bytes = b""
