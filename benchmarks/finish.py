@@ -3,8 +3,8 @@
     python benchmarks/finish.py [--rows 10000] [--rounds 5]
 
 Two shards. `join`: two tables of `--rows` rows each, joined by a column that is no sharding key,
-all pulled. `lookup`: one row of one table, whose key finds its rows in the other: the second pull asks
-for that key only. `small`: the same with tables of ten rows. The last line is JSON, medians.
+all pulled. `lookup`: one row of one table, whose key finds its rows in the other: the second pull
+asks for that key only. `small`: the same with tables of ten rows. The last line is JSON, medians.
 """
 
 import argparse
