@@ -374,6 +374,44 @@ def test_values_pass_through_the_gate_unchanged(both: Both) -> None:
     both.same("SELECT user_id, ref, amount, note, data FROM orders")
 
 
+# another sharding key
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE users SET user_id = 101 WHERE user_id = 1",
+        "UPDATE users SET user_id = 101, name = 'x', age = age + 1 WHERE user_id = 2",
+        "UPDATE orders SET user_id = 7, note = DEFAULT",
+        "UPDATE orders o SET o.user_id = 7 WHERE o.ref > 3",
+        "UPDATE users SET user_id = 3 WHERE user_id = 1",
+        "UPDATE users SET user_id = 3, name = 'same' WHERE user_id = 3",
+        "UPDATE users SET user_id = 101 WHERE user_id = 99",
+    ],
+)
+def test_rows_move_to_the_shard_of_their_new_key(
+    both: Both, shards: Shards, statement: str
+) -> None:
+    both.say(
+        "INSERT INTO orders (user_id, ref, note, data) VALUES (1, 1, 'a''b', x'ff'), "
+        "(2, 2, '', ''), (3, 3, NULL, NULL), (4, 4, 'd', NULL), (7, 7, 'e', NULL)"
+    )
+    ask(both.gate, "SET gate_key_update = 'move'")
+    both.say(statement)
+    both.same("SELECT user_id, name, age FROM users")
+    both.same("SELECT user_id, ref, note, data FROM orders")
+    for table in ("users", "orders"):
+        for shard, rows in enumerate(shards.rows(f"SELECT user_id FROM {table}")):
+            assert all(home(key) == shard for (key,) in rows)
+
+
+def test_another_key_is_refused_unless_asked_for(both: Both) -> None:
+    said = say(both.gate, "UPDATE users SET user_id = 101 WHERE user_id = 1")
+    assert said.error[0] == 1235 and "gate_key_update = 'move'" in said.error[1]
+    same = say(both.gate, "UPDATE users SET user_id = 1, name = 'x' WHERE user_id = 1")
+    assert same.affected == 1
+
+
 # reference tables
 
 

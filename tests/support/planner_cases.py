@@ -11,6 +11,7 @@ from mitosis_gate.planner.plan import (
     CopyRows,
     Flag,
     LimitedWrite,
+    LoadData,
     MovedRows,
     NumberedWrite,
     OneShard,
@@ -64,9 +65,17 @@ def printed_write(plan: Plan) -> str | None:
         case CopyRows(select=select, before=before, after=after):
             text = f"copy {select.decode()} into {(before + b'{}' + after).decode()}"
             return text + _told(plan.flags)
-        case MovedRows(shards=shards, select=select, delete=delete, update=update):
-            steps = " | ".join(text.decode() for text in (select, delete, update))
-            return f"move on {','.join(map(str, shards))}: {steps}{_told(plan.flags)}"
+        case LoadData(shards=shards, key_at=key_at, number_at=number_at):
+            form = plan.format
+            options = (form.fields_end, form.enclosed, form.escaped, form.lines_start)
+            how = f" cut by {options} {form.lines_end!r}" if plan.key or plan.number else ""
+            at = f", key {key_at}" if plan.key else ""
+            at += f", number {number_at}" if plan.number else ""
+            return f"load on {','.join(map(str, shards))}{at}: {plan.text.decode()}{how}"
+        case MovedRows(shards=shards, target=target, source=source, where=where):
+            on = ",".join(map(str, shards))
+            values = ", ".join(f"{name} = {text.decode()}" for name, text in plan.assigned)
+            return f"move {source.decode()} on {on} to {target}: {values} where {where.decode()}"
     return None
 
 

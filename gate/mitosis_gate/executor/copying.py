@@ -4,10 +4,12 @@ Both need what a read of several shards answers before they write: the read runs
 inside the transaction of the write (`Captured`).
 """
 
+import re
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 
 from mitosis_gate.backends.connection import BackendConnection
+from mitosis_gate.backends.variables import literal
 from mitosis_gate.errors import MysqlError, NotSupported
 from mitosis_gate.executor.captured import Captured
 from mitosis_gate.executor.client import Client
@@ -17,11 +19,13 @@ from mitosis_gate.executor.writes import (
     Writes,
     corrected,
     run_part,
+    set_clock,
     summed,
     with_hint,
 )
 from mitosis_gate.planner import plan as plans
 from mitosis_gate.planner.build import Planner
+from mitosis_gate.planner.changes import quoted
 from mitosis_gate.planner.plan import Part, Plan, SplitWrite, Wrote
 from mitosis_gate.wire import charsets, packets
 from mitosis_gate.wire import constants as c
@@ -145,6 +149,57 @@ class Copying:
             total.info = summed(b"Rows matched: %d  Changed: %d  Warnings: %d", infos)
         total.send(client)
 
+    async def move(self, plan: plans.MovedRows, planner: Planner, client: Client) -> None:
+        """Rows are read as they will be, deleted, and inserted on the shard of their new key."""
+        if client.own("gate_key_update") != "move":
+            refusal = plan.refusal
+            raise MysqlError(
+                refusal.code,
+                refusal.sqlstate,
+                f"{refusal.message}, or let the gate do so with SET gate_key_update = 'move'",
+            )
+        shards = sorted({*plan.shards, plan.target})
+        names = [client.table.shards[index].name for index in shards]
+        table = quoted(plan.table.encode())
+        async with client.writing(names) as backends:
+            if client.variables.get("timestamp") is None:
+                await set_clock(backends)
+            found = await backends[0][1].query(_COLUMNS % literal(plan.table.encode()))
+            columns = [(name or b"", extra or b"") for name, extra in found.values()]
+            kept = [(n, e) for n, e in columns if b" GENERATED" not in e]
+            assigned = dict(plan.assigned)
+            values = b", ".join(
+                assigned.get(name.decode().lower()) or _unassigned(name, extra)
+                for name, extra in kept
+            )
+            select = b"SELECT %b FROM %b WHERE %b FOR UPDATE" % (values, plan.source, plan.where)
+            by_shard = dict(zip(shards, backends, strict=True))
+            texts: list[bytes] = []
+            for index in plan.shards:
+                backend = by_shard[index][1]
+                limits = self._limits
+                read = Captured(client, {}, limits.rows, limits.bytes, limits.sentence)
+                await read.relay(backend, select)
+                texts += [text for batch in _batches(read, client) for text in batch]
+                if read.rows:
+                    delete = b"DELETE FROM %b WHERE %b" % (plan.source, plan.where)
+                    await run_part(backend, Part(index, delete))
+            target = by_shard[plan.target][1]
+            before = b"INSERT INTO %b (%b) VALUES " % (
+                table,
+                b", ".join(quoted(name) for name, _ in kept),
+            )
+            for start in range(0, len(texts), _BATCH_ROWS):
+                sql = before + b", ".join(texts[start : start + _BATCH_ROWS])
+                await run_part(target, Part(plan.target, sql))
+            ok = await run_part(target, Part(plan.target, plan.update))
+        moved = len(texts)
+        info = summed(
+            b"Rows matched: %d  Changed: %d  Warnings: %d",
+            [ok.info, b"Rows matched: %d  Changed: %d  Warnings: 0" % (moved, moved)],
+        )
+        Answer(moved + ok.affected, warnings=ok.warnings, info=info).send(client)
+
     async def _chosen(
         self,
         plan: plans.LimitedWrite,
@@ -181,6 +236,19 @@ def _one_row(wrote: Wrote, answer: Answer) -> bytes:
     else:
         duplicates = 1 - min(1, answer.affected)
     return b"Records: 1  Duplicates: %d  Warnings: %d" % (duplicates, answer.warnings)
+
+
+_COLUMNS = (
+    b"SELECT COLUMN_NAME, EXTRA FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = DATABASE() "
+    b"AND TABLE_NAME = %b ORDER BY ORDINAL_POSITION"
+)
+_ON_UPDATE = re.compile(rb"on update (current_timestamp(?:\(\d\))?)", re.IGNORECASE)
+
+
+def _unassigned(name: bytes, extra: bytes) -> bytes:
+    """What a column that the statement does not name becomes in a row that changes."""
+    found = _ON_UPDATE.search(extra)
+    return found[1] if found else quoted(name)
 
 
 # Rows as literals

@@ -96,10 +96,12 @@ def steps_of(plan: Plan, statement: bytes) -> Iterator[Step]:
             if chosen:
                 yield Step("count the rows that LIMIT leaves to each shard", shards, chosen)
             yield Step("write", shards, plan.before + b"?" + plan.after)
-        case plans.MovedRows(shards=shards, select=select, delete=delete):
-            yield Step("read rows with their new keys", shards, select)
-            yield Step("delete them", shards, delete)
-            yield Step("insert them where they belong now", (), b"")
+        case plans.MovedRows(shards=shards, target=target):
+            rows = plan.source + b" WHERE " + plan.where
+            yield Step("read rows with their new keys", shards, b"SELECT ... FROM " + rows)
+            yield Step("delete them", shards, b"DELETE FROM " + rows)
+            yield Step("insert them where they belong now", (target,), b"")
+            yield Step("write rows that have the key already", (target,), plan.update)
         case plans.CopyRows(select=select):
             yield Step("read rows, as planned for themselves", (), select)
             yield Step("insert them where they belong", (), plan.before + b" ... " + plan.after)

@@ -9,6 +9,7 @@ from mitosis_gate.planner.effects import Effects, calls, effects_of, refusal_for
 from mitosis_gate.planner.keys import Block, Reading, Source, common_root, pin_of, sharded
 from mitosis_gate.planner.layout import Layout, Living
 from mitosis_gate.planner.lexer import BadSql, Kind
+from mitosis_gate.planner.moves import move_rule
 from mitosis_gate.planner.parse import tree_of
 from mitosis_gate.planner.pins import AllOf, Literal, OneOf, Pin
 from mitosis_gate.planner.plan import (
@@ -73,13 +74,29 @@ def change_rule(statement: Statement) -> Rule:
     block = reading.read(tree)
     assert block is not None
     refusal = _refused_change(tree, block, reading.sources)
-    if refusal is None and not layout.single:
-        refusal = refusal_for_many(effects)
-    if refusal is not None:
-        return Fixed(refusal)
     if layout.single:
-        return Fixed(layout.one(0, flags))
+        return Fixed(refusal or layout.one(0, flags))
+    refusal = refusal_for_many(effects) or refusal
+    if refusal is not None:
+        return _moving_rule(statement, tree, block, refusal, reading.sources, flags)
     return _writing_rule(statement, tree, block, reading.sources, effects, flags)
+
+
+def _moving_rule(
+    statement: Statement,
+    tree: exp.Update | exp.Delete,
+    block: Block,
+    refusal: Refuse,
+    sources: Sequence[Source],
+    flags: Flag,
+) -> Rule:
+    """The rule for an UPDATE that assigns the sharding key; else the refusal."""
+    only = block.sources[0] if len(sources) == 1 and len(block.aliases) == 1 else None
+    if only is None or not isinstance(tree, exp.Update) or tree.args.get("with_"):
+        return Fixed(refusal)
+    if refusal != key_changed(only.place.key_name):
+        return Fixed(refusal)
+    return move_rule(statement, only, _clauses(statement), flags) or Fixed(refusal)
 
 
 def _refused_change(
@@ -355,7 +372,7 @@ def _reference_write(
     layout: Layout,
     flags: Flag,
 ) -> Refuse | EveryShard:
-    name = changed[0].place.table.name
+    name = next(s for s in changed if s.place.living is Living.REFERENCE).place.table.name
     if any(s.place.living is not Living.REFERENCE for s in sources):
         return refuse(
             f"reference table {name} is whole on every shard: write to it without other tables"

@@ -55,7 +55,7 @@ def _defaults() -> tuple[str, ...]:
     return (
         "binlog_expire_logs_seconds = 259200",
         "replica_parallel_workers = 4",
-        "local_infile = OFF",
+        "local_infile = ON",  # for LOAD DATA LOCAL: the file is the client's, sent by the gate
     )
 
 
