@@ -1,11 +1,14 @@
 """COM_STMT_EXECUTE and COM_QUERY with attributes, as real clients send them."""
 
+from random import Random
+
 import captures
 import pytest
 
 from mitosis_gate.errors import GateError, WrongArguments
+from mitosis_gate.planner.lexer import shape_of, unquoted
 from mitosis_gate.wire import constants as c
-from mitosis_gate.wire import statements
+from mitosis_gate.wire import packets, statements
 
 
 def executions():
@@ -135,3 +138,64 @@ def test_query_attributes_that_are_cut_off_are_an_error():
     for end in range(1, len(WITH_ATTRIBUTES)):
         with pytest.raises(GateError):
             statements.query_text(WITH_ATTRIBUTES[:end])
+
+
+@pytest.mark.parametrize(
+    ("value", "kind", "written"),
+    [
+        (None, c.TYPE_LONGLONG, b"NULL"),
+        (-7, c.TYPE_LONG, b"-7"),
+        (1 << 63, c.TYPE_LONGLONG, b"9223372036854775808"),
+        (0.5, c.TYPE_DOUBLE, b"0.5e0"),
+        (1e300, c.TYPE_DOUBLE, b"1e+300"),
+        (b"12", c.TYPE_NEWDECIMAL, b"12."),
+        (b"-12.50", c.TYPE_NEWDECIMAL, b"-12.50"),
+        (b"1 OR 1", c.TYPE_NEWDECIMAL, b"'1 OR 1'"),
+        (b"2026-03-04", c.TYPE_DATE, b"DATE'2026-03-04'"),
+        (b"2026-03-04 05:06:07.089000", c.TYPE_DATETIME, b"TIMESTAMP'2026-03-04 05:06:07.089000'"),
+        (b"0000-00-00", c.TYPE_DATE, b"'0000-00-00'"),
+        (b"-34:22:11", c.TYPE_TIME, b"TIME'-34:22:11'"),
+        (b"it's \\ \0", c.TYPE_VAR_STRING, b"'it\\'s \\\\ \\0'"),
+        ("é".encode(), c.TYPE_STRING, "'é'".encode()),
+        (b"\xff'", c.TYPE_STRING, b"_binary'\xff\\''"),
+        (b"abc", c.TYPE_BLOB, b"_binary'abc'"),
+    ],
+)
+def test_a_bound_value_is_written_as_sql_of_its_type(value, kind, written):
+    assert statements.literal_of(value, kind) == written
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("nan")])
+def test_a_number_that_sql_cannot_write_is_refused(value):
+    with pytest.raises(WrongArguments):
+        statements.literal_of(value, c.TYPE_DOUBLE)
+
+
+def test_no_bytes_can_end_a_literal_early():
+    """Whatever the value is, the lexer that cuts statements sees one literal."""
+    random = Random(11)
+    alphabet = b"'\"\\\0ax;-#/*`?\xc3\xa9\xff"
+    for _ in range(3000):
+        value = bytes(random.choice(alphabet) for _ in range(random.randrange(12)))
+        for kind in (c.TYPE_STRING, c.TYPE_BLOB, c.TYPE_NEWDECIMAL):
+            written = statements.literal_of(value, kind)
+            shape = shape_of(b"SELECT " + written + b" FROM t")
+            (literal,) = shape.literals
+            assert written.removeprefix(b"_binary") == literal
+            assert unquoted(literal) == value or literal.rstrip(b".") == value
+
+
+def test_a_row_of_the_gates_own_is_written_in_binary():
+    columns = [
+        packets.Column("n", c.TYPE_LONGLONG),
+        packets.Column("none", c.TYPE_VAR_STRING),
+        packets.Column("text", c.TYPE_VAR_STRING),
+        packets.Column("small", c.TYPE_SHORT),
+        packets.Column("real", c.TYPE_DOUBLE),
+    ]
+    row = packets.text_row([b"-2", None, b"abc", b"513", b"0.5"])
+    packed = statements.binary_row(columns, row)
+    assert packed == (
+        b"\0" + bytes((1 << 3,)) + b"\xfe" + b"\xff" * 7 + b"\x03abc" + b"\x01\x02"
+        b"\0\0\0\0\0\0\xe0\x3f"
+    )

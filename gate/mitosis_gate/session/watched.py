@@ -23,6 +23,7 @@ from mitosis_gate.errors import GateError, StatementTimeout, TransactionTimeout
 from mitosis_gate.limits import NO_USER_LIMITS, Budget, Limit, Limits
 from mitosis_gate.planner import plan as plans
 from mitosis_gate.session.forwarding import SAMPLE
+from mitosis_gate.session.lending import pin_label
 from mitosis_gate.session.named import NamedStatements
 from mitosis_gate.session.services import Services, Sessions
 from mitosis_gate.wire import packets
@@ -247,7 +248,7 @@ class Watched(NamedStatements):
             "state": self._state() if works else "",
             "info": self.statement().decode(errors="replace") if works else None,
             "transaction": bound.shard if bound is not None and self.in_transaction else "",
-            "pins": ", ".join(sorted(self._pins)),
+            "pins": ", ".join(sorted({pin_label(reason) for reason in self._pins})),
             "program": self.attributes.get("program_name", ""),
         }
 
