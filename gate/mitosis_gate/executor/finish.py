@@ -52,6 +52,8 @@ LOOKUP_KEYS = 1_000
 FACTS_SECONDS = 60.0
 MOST_FACTS = 256
 _CANNOT_REOPEN = 1137
+_CHANGED = (1412, "HY000", "Table definition has changed, please retry transaction")
+_ZONES = b"CONVERT_TZ('2026-01-01 00:00:00', 'UTC', 'Europe/Berlin') IS NOT NULL"
 _LOADING = Variables.of(
     {
         "autocommit": b"0",
@@ -68,8 +70,11 @@ lc_messages lc_time_names max_error_count max_execution_time max_join_size
 max_points_in_geometry max_sort_length sql_auto_is_null sql_big_selects sql_buffer_result sql_mode
 sql_select_limit time_zone windowing_use_high_precision""".split()
 """Variables on which the answer to a SELECT depends."""
-_FACTS = b"SELECT @@system_time_zone, @@transaction_isolation, " + b", ".join(
-    b"@@" + name.encode() for name in _MEANING
+_FACTS = (
+    b"SELECT @@system_time_zone, @@transaction_isolation, "
+    + _ZONES
+    + b", "
+    + b", ".join(b"@@" + name.encode() for name in _MEANING)
 )
 _REPEATABLE = b"REPEATABLE-READ"
 
@@ -80,6 +85,7 @@ class _Facts:
 
     system_time_zone: bytes
     isolation: bytes
+    has_named_zones: bool
     variables: Mapping[str, bytes]
     known_at: float
 
@@ -137,6 +143,11 @@ class Finisher:
                     await statement.there.query(scratch_tables.create(pull, temporary=True))
                     statement.loaded[index] = await _pull(statement, pull, shards)
         text = b"".join(part if isinstance(part, bytes) else values[part] for part in plan.text)
+        if facts.has_named_zones and b"convert_tz" in text.lower():
+            raise NotSupported(
+                "CONVERT_TZ on rows of several shards: the merge server knows no time zones by "
+                "name, and the shards do. Convert where one shard can answer, or in the client"
+            )
         wanted = _variables_there(statement, facts, clock)
         try:
             await _answer(statement, text, wanted, definitions)
@@ -163,12 +174,12 @@ class Finisher:
         facts = self._facts_known.get(key)
         if facts is None or facts.known_at < now - FACTS_SECONDS:
             row = (await lead.query(_FACTS)).values()[0]
-            values = dict(zip(_MEANING, map(known.literal, row[2:]), strict=True))
-            modes = (row[2 + _MEANING.index("sql_mode")] or b"").split(b",")
+            values = dict(zip(_MEANING, map(known.literal, row[3:]), strict=True))
+            modes = (row[3 + _MEANING.index("sql_mode")] or b"").split(b",")
             # the shard has judged it, and here no table has a key
             modes = [mode for mode in modes if mode != b"ONLY_FULL_GROUP_BY"]
             values["sql_mode"] = known.literal(b",".join(modes))
-            facts = _Facts(row[0] or b"", row[1] or b"", values, now)
+            facts = _Facts(row[0] or b"", row[1] or b"", row[2] == b"1", values, now)
             self._check_time_zone(facts)
             if len(self._facts_known) >= MOST_FACTS:
                 del self._facts_known[next(iter(self._facts_known))]
@@ -350,18 +361,16 @@ async def _pull(statement: _Statement, pull: Pull, shards: Mapping[str, BackendC
 
 async def _ended(tasks: Sequence[asyncio.Task[ResultStream]], in_order: bool) -> None:
     """Leave no answer half read. `in_order`: the connections, and transactions, shall live on."""
-    for task in tasks:
-        if not in_order:
-            task.cancel()
-    if tasks:
-        await asyncio.wait(tasks)
-    for task in tasks:
-        if task.cancelled() or task.exception() is not None:
-            continue
-        if in_order:
-            await task.result().stop()
-        else:
-            task.result().abandon()
+    try:
+        for stream in await asyncio.gather(*tasks, return_exceptions=True) if in_order else ():
+            if isinstance(stream, ResultStream):
+                await stream.stop()
+    finally:
+        for task in tasks:
+            task.cancel()  # no effect on those that are done
+        for stream in await asyncio.gather(*tasks, return_exceptions=True):
+            if isinstance(stream, ResultStream):
+                stream.abandon()
 
 
 async def _narrowed(statement: _Statement, pull: Pull) -> bytes | None:
@@ -428,7 +437,7 @@ async def _answer(
 def _named(columns: Sequence[bytes], definitions: Sequence[bytes], has_values: bool) -> list[bytes]:
     """The columns of the rows, with the names that a shard gives them."""
     if len(columns) != len(definitions):
-        raise InternalError(f"{len(columns)} columns came where {len(definitions)} were expected")
+        raise MysqlError(*_CHANGED)
     named = []
     for definition, described in zip(columns, definitions, strict=True):
         found, wanted = packets.column(definition), packets.column(described)
