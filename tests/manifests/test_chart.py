@@ -272,7 +272,26 @@ def test_selectors_find_their_own_pods_only() -> None:
     }
     for service, selector in services.items():
         found = {d for d, have in labels.items() if selector.items() <= have.items()}
-        assert found == {service.removesuffix("-admin")}
+        assert found == {service.removesuffix("-admin").removesuffix("-peers")}
+
+
+def test_gates_find_each_other_and_share_a_key() -> None:
+    objects = chart.render()
+    gate = chart.one(objects, "Deployment", "mitosis-gate")
+    containers = gate["spec"]["template"]["spec"]["containers"]
+    (container,) = [c for c in containers if c["name"] == "gate"]
+    told = {e["name"]: e["value"] for e in container["env"] if "value" in e}
+    host, port = told["MITOSIS_GATE_PEERS"].split(":")
+    (service,) = [
+        s
+        for s in chart.pick(objects, "Service")
+        if host == f"{s['metadata']['name']}.{s['metadata']['namespace']}.svc"
+    ]
+    assert service["spec"]["clusterIP"] == "None"
+    assert service["spec"]["publishNotReadyAddresses"]
+    assert [str(p["port"]) for p in service["spec"]["ports"]] == [port]
+    mounts = [m["mountPath"] for m in container["volumeMounts"]]
+    assert told["MITOSIS_GATE_PEERS_KEY_FILE"].rpartition("/")[0] in mounts
 
 
 def test_crds_stay_when_the_release_goes() -> None:
