@@ -45,12 +45,9 @@ class FileRows:
         return self._rows(lines, is_plain), is_plain
 
     def finish(self) -> list[bytes]:
-        """What is left when the file has ended without a terminator."""
+        """What is left when the file has ended without a terminator, or inside quotes."""
         rest, self._rest = self._rest, b""
-        rows = self._rows([rest], False) if rest else []
-        if self._rest:  # a quote or an escape that nothing closes: MySQL takes it as a row
-            rows.append(self._rest)
-        return rows
+        return self._started([rest]) if rest and self._skipped >= self._form.skipped else []
 
     def _rows(self, lines: list[bytes], is_plain: bool) -> list[bytes]:
         if self._skipped < self._form.skipped:
