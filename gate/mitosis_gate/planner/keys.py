@@ -8,7 +8,7 @@ which can make a plan wider, never narrower.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlglot import exp
 
@@ -431,11 +431,36 @@ class Reading:
             if links and isinstance(column, exp.Column):
                 self._link_query(column, node.args["query"], block, bound)
             return {}
-        slots = [_slot(choice.unnest()) for choice in node.expressions]
-        known = [slot for slot in slots if slot is not None]
-        if not isinstance(column, exp.Column) or not slots or len(known) != len(slots):
+        if isinstance(column, exp.Tuple):
+            return self._rows(column, node.expressions, block, bound)
+        slots = _listed([choice.unnest() for choice in node.expressions])
+        if not isinstance(column, exp.Column) or not slots:
             return {}
-        return self._pinned(column, tuple(known), block, bound)
+        return self._pinned(column, slots, block, bound)
+
+    def _rows(
+        self,
+        columns: exp.Tuple,
+        choices: Sequence[exp.Expr],
+        block: Block,
+        bound: Sequence[Member],
+    ) -> Conditions:
+        """`(a, b) IN ((1, 2), (3, 4))`; its literals may be one."""
+        width = len(columns.expressions)
+        found: Conditions = {}
+        rows = [c.expressions for c in choices if isinstance(c, exp.Tuple)]
+        for place, column in enumerate(columns.expressions):
+            whole = _slot(choices[0].unnest()) if len(choices) == 1 else None
+            if whole is not None and not rows:
+                slots: tuple[Slot, ...] = (replace(whole, many=True, width=width, column=place),)
+            elif len(rows) == len(choices) and all(len(row) == width for row in rows):
+                slots = _listed([row[place].unnest() for row in rows])
+            else:
+                slots = ()
+            if slots and isinstance(column, exp.Column):
+                for source, pins in self._pinned(column, slots, block, bound).items():
+                    found.setdefault(source, []).extend(pins)
+        return found
 
     def _equality(
         self, left: exp.Expr, right: exp.Expr, block: Block, bound: Sequence[Member], links: bool
@@ -575,6 +600,22 @@ def _queries(node: exp.Expr) -> Iterator[exp.Expr]:
         yield from _queries(child)
 
 
+def _listed(nodes: Sequence[exp.Expr]) -> tuple[Slot, ...]:
+    """The slots of a list of literals; empty when not all are literals."""
+    slots = [_slot(node) for node in nodes]
+    known = [replace(slot, many=True) for slot in slots if slot is not None]
+    return tuple(known) if len(known) == len(slots) else ()
+
+
+_CASTS = {
+    exp.DataType.Type.DATE: "date",
+    exp.DataType.Type.DATETIME: "datetime",
+    exp.DataType.Type.TIMESTAMPTZ: "datetime",
+    exp.DataType.Type.BIGINT: "integer",
+    exp.DataType.Type.UBIGINT: "integer",
+}
+
+
 def _slot(node: exp.Expr) -> Slot | None:
     """The slot of an expression that is nothing but a literal."""
     if isinstance(node, exp.Neg):
@@ -582,6 +623,11 @@ def _slot(node: exp.Expr) -> Slot | None:
         if isinstance(inner, exp.Literal) and not inner.is_string:
             return Slot(int(inner.this), negative=True)
         return None
+    if isinstance(node, exp.Cast) and not node.to.expressions:
+        typed = _CASTS.get(node.to.this, "")
+        inner = node.this
+        known = typed and isinstance(inner, exp.Literal | exp.Placeholder)
+        return Slot(int(inner.this), typed=typed) if known and inner.this else None
     if isinstance(node, exp.Introducer):
         name, inner = str(node.this).lower(), node.expression
         if name in ("_binary", "_utf8mb4") and isinstance(inner, exp.Literal):

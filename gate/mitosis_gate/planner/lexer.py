@@ -25,7 +25,21 @@ _TEXT = (
     rb"(?:[A-Za-z_$\x80-\xff][\w$.\x80-\xff]*+)?+"
     rb")*+"
 )
-_SHAPE = re.compile(rb"(" + _TEXT + rb")(" + _NUMBER + rb"|" + _STRING + rb"|\?|.+)", re.DOTALL)
+_PLAIN = rb"(?:" + _NUMBER + rb"|" + _STRING + rb")"
+_SEVERAL = _PLAIN + rb"(?:\s*+,\s*+" + _PLAIN + rb")*+"
+_LIST = (
+    rb"(?<=\()(?:"
+    rb"(?:(?<=[^\w$@.\x80-\xff][iI][nN] \()|(?<=[^\w$@.\x80-\xff][iI][nN]\())"
+    + _SEVERAL + rb"(?=\s*+\))"
+    rb"|(?:(?<=[^\w$@.\x80-\xff][iI][nN] \(\()|(?<=[^\w$@.\x80-\xff][iI][nN]\(\())"
+    + _SEVERAL + rb"(?:\s*+\)\s*+,\s*+\(\s*+" + _SEVERAL + rb")*+(?=\s*+\)\s*+\))"
+    rb")"
+)  # fmt: skip
+"""All literals of `IN (1, 2)`, or of `IN ((1, 2), (3, 4))`, as one: their number makes no shape."""
+_SHAPE = re.compile(
+    rb"(" + _TEXT + rb")(" + _LIST + rb"|" + _NUMBER + rb"|" + _STRING + rb"|\?|.+)", re.DOTALL
+)
+_ITEM = re.compile(_PLAIN, re.DOTALL)
 
 END = b"\x00"
 """Put behind a statement, so that each text is followed by something."""
@@ -37,6 +51,11 @@ never closed.
 """
 MAX_LITERALS = 2_000_000
 """Of one statement, the second argument of `split`: cutting more would take seconds."""
+
+
+def items_of(literal: bytes) -> list[bytes]:
+    """The literals of a list, row by row."""
+    return _ITEM.findall(literal)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ A pin is made once for a shape and evaluated for each statement of that shape: i
 literals of the statement into a bit mask of shards.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -11,7 +12,7 @@ from typing import Protocol, TypeGuard
 from zlib import crc32
 
 from mitosis_gate.planner.layout import Layout
-from mitosis_gate.planner.lexer import unquoted
+from mitosis_gate.planner.lexer import items_of, unquoted
 from mitosis_gate.planner.plan import Value
 from mitosis_routing.hashing import (
     Doubt,
@@ -42,6 +43,20 @@ class Slot:
     negative: bool = False
     introducer: str = ""
     """`_binary` or `_utf8mb4` when it stands before the literal."""
+    many: bool = False
+    """It stands in `IN (...)`, where the literal can be a whole list."""
+    width: int = 1
+    column: int = 0
+    """Of a list of rows: how many values a row has, and which of them is meant."""
+    typed: str = ""
+    """`date`, `datetime` or `integer`: what it is made of by CAST, or by DATE and TIMESTAMP."""
+
+    def items(self, literal: Literal) -> Sequence[Literal]:
+        """The literals that are meant in a list."""
+        if not isinstance(literal, bytes) or (self.width == 1 and b"," not in literal):
+            return (literal,)
+        found = items_of(literal)
+        return found[self.column :: self.width] if len(found) % self.width == 0 else (b"?",)
 
 
 def is_plain_number(literal: Literal, digits: int) -> TypeGuard[bytes]:
@@ -55,6 +70,10 @@ def is_plain_number(literal: Literal, digits: int) -> TypeGuard[bytes]:
 
 
 _ZERO = b"0"[0]
+_TYPED = {
+    "date": re.compile(rb"\d{4}-\d\d-\d\d"),
+    "datetime": re.compile(rb"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +91,7 @@ class KeyReader:
         return len(str(self.column.high)) if self.column.kind is KeyKind.INTEGER else 0
 
     def read(self, literal: Literal, slot: Slot) -> bytes | Doubt:
-        value = self._value(literal, slot)
+        value = self._typed(literal, slot) if slot.typed else self._value(literal, slot)
         return value if isinstance(value, Doubt) else self._key(value, slot.negative)
 
     def _key(self, value: Value | Decimal, negative: bool) -> bytes | Doubt:
@@ -98,6 +117,23 @@ class KeyReader:
             return Doubt.UNSURE
         number = decimal_of(literal)
         return Doubt.UNSURE if number is None else number
+
+    def _typed(self, literal: Literal, slot: Slot) -> Value | Decimal | Doubt:
+        """Only what a CAST, or DATE and TIMESTAMP before a literal, leave as it is."""
+        text = literal.value if isinstance(literal, Param) else literal
+        if slot.typed == "integer":
+            if self.column.kind is not KeyKind.INTEGER or slot.negative:
+                return Doubt.UNSURE
+            if isinstance(text, int) and 0 <= text < 2**63:
+                return text
+            plain = isinstance(text, bytes) and text.isdigit() and len(text) < 19
+            return int(text) if plain and isinstance(text, bytes) else Doubt.UNSURE
+        if not isinstance(text, bytes):
+            return Doubt.UNSURE
+        value = text if isinstance(literal, Param) else text[1:-1]
+        kinds = {"date": (KeyKind.DATE, KeyKind.DATETIME), "datetime": (KeyKind.DATETIME,)}
+        fits = _TYPED[slot.typed].fullmatch(value) and self.column.kind in kinds[slot.typed]
+        return value if fits else Doubt.UNSURE
 
     def _text(self, value: bytes, slot: Slot) -> bytes | Doubt:
         if value.isascii() or slot.introducer:
@@ -152,15 +188,16 @@ class OneOf:
             self.reader.digits,
         )
         for slot in self.choices:
-            literal = literals[slot.index]
-            if is_plain_number(literal, digits) and not slot.negative:
-                found |= owner_bits[crc32(literal) & slots_mask]
-                continue
-            key = self.reader.read(literal, slot)
-            if isinstance(key, bytes):
-                found |= 1 << self.layout.owners[slot_of(key, self.layout.slots)]
-            elif key is Doubt.UNSURE:
-                return self.layout.everything
+            one = literals[slot.index]
+            for literal in slot.items(one) if slot.many else (one,):
+                if is_plain_number(literal, digits) and not slot.negative:
+                    found |= owner_bits[crc32(literal) & slots_mask]
+                    continue
+                key = self.reader.read(literal, slot)
+                if isinstance(key, bytes):
+                    found |= 1 << self.layout.owners[slot_of(key, self.layout.slots)]
+                elif key is Doubt.UNSURE:
+                    return self.layout.everything
         return found
 
     def slots(self) -> frozenset[int]:

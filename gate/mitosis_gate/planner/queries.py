@@ -251,4 +251,7 @@ def _point(layout: Layout, rule: Routed, pin: AllOf) -> Point | None:
     only = pin.pins[0]
     if not isinstance(only, OneOf) or len(only.choices) != 1:
         return None
-    return Point(layout, only.reader, only.choices[0], rule)
+    slot = only.choices[0]
+    if slot.many or slot.typed:
+        return None
+    return Point(layout, only.reader, slot, rule)

@@ -67,7 +67,7 @@ SELECT * FROM users WHERE user_id = 1 OR NOT user_id = 42
 --> scatter 0,1,2,3
 
 SELECT * FROM users WHERE (user_id, name) IN ((1, 'x'), (1, 'y'))
---> scatter 0,1,2,3
+--> shard 3
 
 SELECT * FROM users WHERE user_id IN (SELECT 1)
 --> scatter 0,1,2,3
