@@ -57,6 +57,10 @@ STATEMENT_SECONDS = Histogram(
 )
 MERGE_SERVER_ROWS = _counter("merge_server_rows_total", "Rows brought to the merge server")
 MERGE_SERVER_BYTES = _counter("merge_server_bytes_total", "Bytes of these rows")
+INTERRUPTED = _counter(
+    "interrupted_total", "Statements that were ended early, by reason: kill, time, size", "reason"
+)
+SLOW = _counter("slow_statements_total", "Statements slower than --slow-seconds")
 PINNED = _gauge("pinned_sessions", "Sessions that keep their backend, by reason", "reason")
 
 # transactions over several shards

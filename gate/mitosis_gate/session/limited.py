@@ -160,7 +160,7 @@ class LimitedSession(Session):
         if data:
             super().answer_part(data)
         if self._is_cut and not was_cut:
-            self.interrupt_soon(None)
+            self.interrupt_soon(None, reason="size")
 
     def answer_end(self, connection: BackendConnection, data: bytes) -> None:
         super().answer_end(connection, self._within(data))

@@ -15,7 +15,7 @@ import random
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
-from mitosis_gate import clock
+from mitosis_gate import clock, metrics
 from mitosis_gate.backends.account import Account
 from mitosis_gate.backends.connection import BackendConnection
 from mitosis_gate.backends.pool import Lane
@@ -107,7 +107,8 @@ class Watched(NamedStatements):
                     StatementTimeout(
                         "Query execution was interrupted, maximum statement execution time "
                         f"exceeded: {limit} seconds"
-                    )
+                    ),
+                    reason="time",
                 )
         self._look_at_transaction(now)
 
@@ -153,9 +154,12 @@ class Watched(NamedStatements):
         if task is not None:
             await asyncio.wait([task])
 
-    def interrupt_soon(self, problem: GateError | None) -> asyncio.Task[None] | None:
+    def interrupt_soon(
+        self, problem: GateError | None, reason: str = "kill"
+    ) -> asyncio.Task[None] | None:
         """End the statement that runs; `problem` is its answer in place of error 1317."""
         if self._interrupting is None and (self._active is not None or self._task is not None):
+            metrics.INTERRUPTED.labels(reason=reason).inc()
             self._interruption = problem
             self._put_off = self._packet or self._execution  # it is not carried out once more
             work = self._interrupt_forwarded if self._task is None else self._interrupt_task
@@ -277,6 +281,7 @@ class Watched(NamedStatements):
         book = self._sessions.shapes
         book.note(self.charged, sql, count, seconds, rows)
         if 0 < self._services.settings.slow_seconds <= seconds:
+            metrics.SLOW.inc()
             book.note_slow(self.charged, sql, seconds, self._shards_of(sql), rows)
 
     def _shards_of(self, sql: bytes) -> int:
