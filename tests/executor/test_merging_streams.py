@@ -13,7 +13,7 @@ from mitosis_gate.errors import BackendLost, MysqlError, ShardsDisagree
 from mitosis_gate.executor.merging.streams import CONCATENATION, Limits, Merger
 from mitosis_gate.planner.plan import Compare, Recipe, SortKey
 from mitosis_gate.wire import constants as c
-from mitosis_gate.wire.packets import Column
+from mitosis_gate.wire.packets import Column, Ok
 
 A, B, C = "shop-0-1365", "shop-1365-2730", "shop-2730-4096"
 BY_FIRST = (SortKey(0, Compare.NUMBER),)
@@ -189,6 +189,25 @@ async def test_a_transaction_waits_for_nobody() -> None:
     world.client.in_transaction = True
     await world.run()
     assert world.numbers == [1, 2, 3]
+
+
+async def test_warnings_are_added_up_but_those_about_the_text_count_once() -> None:
+    def warned(number: int, *codes: int) -> Script:
+        told = rows(*[("Warning", code, f"about {code}") for code in codes], names="abc")
+        result = rows([number])
+        result = type(result)(result.columns, result.rows, Ok(warnings=len(codes)))
+        return lambda sql: told if sql == b"SHOW WARNINGS" else result
+
+    world = World(None, None, None)
+    for backend, script in zip(
+        world.backends, (warned(1, 1287, 1292), warned(2), warned(3, 1287, 1292)), strict=True
+    ):
+        backend.script = script
+    kept: list[Any] = []
+    world.client.keep_warnings = kept.extend  # type: ignore[method-assign]
+    await world.run()
+    assert world.client.answers[-1] == ("end", 3)
+    assert [code for _, code, _ in kept] == [1287, 1292, 1292]
 
 
 async def test_a_hidden_key_is_not_shown() -> None:

@@ -12,6 +12,9 @@ from mitosis_gate.wire import packets
 from mitosis_gate.wire.packets import Column, Ok
 
 MOST_WARNINGS = 0xFFFF
+ABOUT_TEXT = frozenset({1287, 1681, 3719, 3778, 3779})
+"""Warnings of deprecated words and character sets: each server finds them when it reads the
+statement."""
 _WITH_DECIMALS = frozenset(
     {
         c.TYPE_DECIMAL,

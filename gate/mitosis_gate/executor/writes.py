@@ -27,8 +27,6 @@ _NUMBERS = re.compile(rb"\d+")
 _AT_ROW = re.compile(r"(?<= at row )\d+|(?<=\ARow )\d+")
 _MOST_WARNINGS = 1024
 _LAST_NUMBER = re.compile(rb"(?<=Warnings: )\d+\Z")
-_ABOUT_TEXT = frozenset({1287, 1681, 3719, 3778, 3779})
-"""Deprecated words and character sets: each server finds them when it reads the statement."""
 _VERB = re.compile(rb"\s*(?:INSERT|REPLACE|UPDATE|DELETE)(?=\s)(?!\s*/\*\+)", re.IGNORECASE)
 
 
@@ -48,7 +46,7 @@ class Answer:
     def hear(self, told: Sequence[Told]) -> None:
         """Add warnings; those about the text of the statement are told once, not by each shard."""
         before = set(self.told)
-        new = [w for w in told if w[1] not in _ABOUT_TEXT or w not in before]
+        new = [w for w in told if w[1] not in merge.ABOUT_TEXT or w not in before]
         self.told = (self.told + new)[:_MOST_WARNINGS]
         self.warnings -= len(told) - len(new)
         self.info = _LAST_NUMBER.sub(b"%d" % self.warnings, self.info)

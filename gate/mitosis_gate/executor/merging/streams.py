@@ -156,11 +156,24 @@ async def _concatenated(client: Client, backends: Backends, sql: bytes, output: 
 
 
 async def _told(client: Client, backends: Backends, streams: Sequence[ResultStream]) -> int:
-    """How many warnings there are; they are kept for SHOW WARNINGS."""
+    """How many warnings there are; they are kept for SHOW WARNINGS.
+
+    What is about the text of the statement is said by every shard, and counts once.
+    """
+    total = 0
+    before: set[tuple[bytes, int, str]] = set()
     for (_, backend), stream in zip(backends, streams, strict=True):
-        if stream.ok.warnings:
-            await client.note_warnings(backend)
-    return merge.total_warnings(stream.ok for stream in streams)
+        if not stream.ok.warnings:
+            continue
+        told = [
+            (level or b"", int(code or 0), (text or b"").decode(errors="replace"))
+            for level, code, text in (await backend.query(b"SHOW WARNINGS")).values()
+        ]
+        new = [w for w in told if w[1] not in merge.ABOUT_TEXT or w not in before]
+        before.update(told)
+        client.keep_warnings(new)
+        total += stream.ok.warnings - len(told) + len(new)
+    return total
 
 
 async def _merge(
