@@ -61,8 +61,7 @@ def test_a_huge_value_is_routed() -> None:
 def test_a_comment_begins_where_mysql_says(sql: bytes) -> None:
     """Not the minus before it, and a control character behind `--` is enough."""
     plan = Planner(SCHEMA, routing_table(4)).route(sql)
-    expected = Refuse if b"---" in sql else OneShard
-    assert isinstance(plan, expected)
+    assert isinstance(plan, OneShard) == (b"---" not in sql)
 
 
 @pytest.mark.parametrize("name", [b"1e", b"0_1", b"1e5x", "\u2028x".encode(), "\u00a0".encode()])

@@ -86,7 +86,7 @@ def _brought(block: Block, first: int) -> int:
 
 
 def conjuncts(statement: Statement, first: int, last: int) -> Iterator[Span]:
-    """The parts that AND joins; nothing when OR or XOR joins the whole."""
+    """The parts that AND joins; the whole when OR or XOR joins it."""
     if first < last and statement.is_mark(first, "(") and statement.closing(first) == last:
         yield from conjuncts(statement, first + 1, last - 1)
         return
@@ -99,6 +99,7 @@ def conjuncts(statement: Statement, first: int, last: int) -> Iterator[Span]:
         if depth:
             continue
         if token.word in ("OR", "XOR") or token.text == "||":
+            yield first, last
             return
         if token.word == "BETWEEN":
             between += 1
