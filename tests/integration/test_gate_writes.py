@@ -384,6 +384,7 @@ def test_values_pass_through_the_gate_unchanged(both: Both) -> None:
         "UPDATE users SET user_id = 101, name = 'x', age = age + 1 WHERE user_id = 2",
         "UPDATE orders SET user_id = 7, note = DEFAULT",
         "UPDATE orders o SET o.user_id = 7 WHERE o.ref > 3",
+        "UPDATE orders SET user_id = 7, ref = ref + 10",
         "UPDATE users SET user_id = 3 WHERE user_id = 1",
         "UPDATE users SET user_id = 3, name = 'same' WHERE user_id = 3",
         "UPDATE users SET user_id = 101 WHERE user_id = 99",

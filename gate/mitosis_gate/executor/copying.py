@@ -185,6 +185,8 @@ class Copying:
                     delete = b"DELETE FROM %b WHERE %b" % (plan.source, plan.where)
                     await run_part(backend, Part(index, delete))
             target = by_shard[plan.target][1]
+            # before there are rows that have just been given the key
+            ok = await run_part(target, Part(plan.target, plan.update))
             before = b"INSERT INTO %b (%b) VALUES " % (
                 table,
                 b", ".join(quoted(name) for name, _ in kept),
@@ -192,7 +194,6 @@ class Copying:
             for start in range(0, len(texts), _BATCH_ROWS):
                 sql = before + b", ".join(texts[start : start + _BATCH_ROWS])
                 await run_part(target, Part(plan.target, sql))
-            ok = await run_part(target, Part(plan.target, plan.update))
         moved = len(texts)
         info = summed(
             b"Rows matched: %d  Changed: %d  Warnings: %d",
