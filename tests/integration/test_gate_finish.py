@@ -37,11 +37,11 @@ class World:
         self.merge = merge
         self.gate = gate
 
-    def on_both(self, statement: str) -> None:
-        with self.gate.connect() as connection, connection.cursor() as cursor:
-            cursor.execute(statement)
-        with self.direct() as connection, connection.cursor() as cursor:
-            cursor.execute(statement)
+    def on_both(self, *statements: str) -> None:
+        for connect in (self.gate.connect, self.direct):
+            with connect() as connection, connection.cursor() as cursor:
+                for statement in statements:
+                    cursor.execute(statement)
 
     def direct(self, **settings: Any) -> "pymysql.connections.Connection[Any]":
         defaults: dict[str, Any] = {"database": KEYSPACE, "user": USER, "password": PASSWORD}
@@ -58,21 +58,25 @@ def world() -> Iterator[World]:
         options = (merge.option, "--merge-max-rows=3000", "--merge-max-bytes=4000000")
         with GateProcess(shards.table(), shards.users(), *options) as gate:
             world = World(shards, plain, merge, gate)
-            for statement in (*TABLES, KINDS):
-                world.on_both(statement)
+            world.on_both(*TABLES, KINDS)
             fill(world)
             yield world
 
 
 def fill(world: World) -> None:
-    world.on_both("INSERT INTO countries VALUES (1, 'x'), (2, 'Y'), (3, NULL)")
+    users, orders = [], []
     for n in range(1, HALVES + 1):
         name = f"'Name {n}'" if n % 7 else "NULL"
         born = f"'{1990 + n}-0{n % 9 + 1}-11'" if n % 5 else "NULL"
-        world.on_both(f"INSERT INTO users VALUES ({n}, {name}, {n % 4}, {born})")
+        users.append(f"({n}, {name}, {n % 4}, {born})")
         giver = HALVES + 2 - n if n % 6 else "NULL"
         note = ("'a'", "'A '", "'b'", "NULL", "'é'")[n % 5]
-        world.on_both(f"INSERT INTO orders VALUES ({n}, {n}, {n}.25, {giver}, {note})")
+        orders.append(f"({n}, {n}, {n}.25, {giver}, {note})")
+    world.on_both(
+        "INSERT INTO countries VALUES (1, 'x'), (2, 'Y'), (3, NULL)",
+        f"INSERT INTO users VALUES {', '.join(users)}",
+        f"INSERT INTO orders VALUES {', '.join(orders)}",
+    )
     for row in KIND_ROWS:
         for connect in (world.gate.connect, world.direct):
             with connect() as connection, connection.cursor() as cursor:
