@@ -15,7 +15,8 @@ Everything else gives None, and is finished in one place: see `finishing`.
 
 Which rows LIMIT takes without ORDER BY, which of equal values MIN() or DISTINCT shows under a
 collation for which they are equal, and the last digits of a SUM() or AVG() of DOUBLE depend on the
-order in which rows are read, here as on a single server.
+order in which rows are read, here as on a single server. NOW() is read by each shard from its own
+clock, unless the session has set `timestamp`.
 """
 
 from collections.abc import Iterator, Sequence

@@ -268,7 +268,7 @@ SELECT * FROM days WHERE day = 20261121
 --> scatter 0,1,2,3
 
 SELECT * FROM days WHERE day = DATE '2026-11-21'
---> scatter 0,1,2,3
+--> shard 1
 
 INSERT INTO days VALUES ('2026-11-21', 1)
 --> shard 1 write
