@@ -25,6 +25,7 @@ from mitosis_gate.credentials import Credentials, Secrets, UsersFile
 from mitosis_gate.door import door_of
 from mitosis_gate.executor.commit import Commits
 from mitosis_gate.executor.copying import CopyLimits
+from mitosis_gate.executor.ddl_jobs import Jobs
 from mitosis_gate.executor.decisions import Decisions
 from mitosis_gate.executor.finish import Finisher
 from mitosis_gate.executor.merging.streams import Limits, Merger
@@ -107,7 +108,13 @@ class Gate:
         finisher = Finisher(self._scratch, self._settings)
         copies = CopyLimits(self._settings.copy_rows_limit, self._settings.copy_bytes_limit)
         executor = Executor(
-            self._planners, self._topology, Merger(limits), sequences, finisher, copies
+            self._planners,
+            self._topology,
+            Merger(limits),
+            sequences,
+            finisher,
+            copies,
+            Jobs(self._topology, self._credentials),
         )
         decisions = Decisions(self._topology, self._credentials)
         commits = Commits.of(decisions, self._settings, os.environ)
@@ -133,6 +140,7 @@ class Gate:
                 self._credentials.run(),
                 self._topology.run(),
                 self._planners.run(),
+                self._planners.follow_epochs(),
                 *([self._recovery.run()] if self._settings.worker <= 1 else []),
                 self._server.run(),
                 self._keep_house(),

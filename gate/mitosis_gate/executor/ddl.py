@@ -8,16 +8,23 @@ stops when it is killed.
 
 import asyncio
 import logging
+import re
 from collections.abc import Sequence
 
 from mitosis_gate import metrics
 from mitosis_gate.backends.connection import BackendConnection
 from mitosis_gate.errors import GateError, MysqlError, PartlyDone, QueryKilled
 from mitosis_gate.executor.client import Client
+from mitosis_gate.executor.ddl_jobs import Job
 from mitosis_gate.planner.plan import Ddl, DdlVerb
 from mitosis_gate.wire.packets import Ok
 
 log = logging.getLogger(__name__)
+
+_NO_SUCH_TABLE = 1146
+_HAS_IT = frozenset({1007, 1050, 1051, 1060, 1061, 1068, 1091, 1146, 1826, 3822})
+"""Errors of a change that has been made already: exists, is unknown, duplicate, cannot drop."""
+_NEXT_NUMBER = re.compile(rb" AUTO_INCREMENT=\d+")
 
 _AGAIN = {
     DdlVerb.CREATE_TABLE: "repeat it with IF NOT EXISTS",
@@ -26,6 +33,7 @@ _AGAIN = {
     DdlVerb.DROP_VIEW: "repeat it with IF EXISTS",
     DdlVerb.TRUNCATE_TABLE: "repeat it: doing it twice does no harm",
 }
+_GOES_ON = "repeat the same statement: it goes on with the shards that do not have it"
 _OTHERWISE = (
     "on the shards that have it the same statement fails: undo it there, or do the rest shard by "
     "shard"
@@ -33,13 +41,16 @@ _OTHERWISE = (
 
 
 async def run_everywhere(
-    plan: Ddl, backends: Sequence[tuple[str, BackendConnection]], sql: bytes
+    plan: Ddl,
+    backends: Sequence[tuple[str, BackendConnection]],
+    sql: bytes,
+    job: Job | None = None,
 ) -> list[Ok]:
     """Return what each shard answered; raise the first failure, or PartlyDone with the report."""
     answers: list[Ok] = []
     for shard, backend in backends:
         try:
-            answers.append((await backend.query(sql)).ok)
+            answers.append(await _run_on(shard, backend, sql, job))
         except (GateError, asyncio.CancelledError) as exc:
             problem = exc if isinstance(exc, GateError) else QueryKilled()
             names = [name for name, _ in backends]
@@ -47,18 +58,69 @@ async def run_everywhere(
             metrics.DDL.labels(outcome="partly" if done else "failed").inc()
             if not done and isinstance(problem, MysqlError | QueryKilled):
                 raise problem from exc
-            report = _report(plan, done, shard, problem, names[len(done) + 1 :])
+            report = _report(plan, done, shard, problem, names[len(done) + 1 :], job)
             log.error("%s", report)
             raise PartlyDone(report) from exc
+    if job is not None:
+        await _verify(plan, backends)
     metrics.DDL.labels(outcome="done").inc()
     return answers
 
 
+async def _run_on(shard: str, backend: BackendConnection, sql: bytes, job: Job | None) -> Ok:
+    """Make the change on one shard, if an earlier run of the job has not made it there."""
+    if job is None:
+        return (await backend.query(sql)).ok
+    if job.is_done(shard):
+        return Ok()
+    await job.begins(shard)
+    try:
+        ok = (await backend.query(sql)).ok
+    except MysqlError as exc:
+        if not (job.may_be_done(shard) and exc.number in _HAS_IT):
+            await job.did_not(shard)
+            raise
+        ok = Ok()
+    await job.did(shard)
+    return ok
+
+
+async def _verify(plan: Ddl, backends: Sequence[tuple[str, BackendConnection]]) -> None:
+    """Each table is the same on all shards, or the first two that differ are named."""
+    for table in plan.tables if len(backends) > 1 else ():
+        found = [(shard, await _definition(backend, table)) for shard, backend in backends]
+        first_shard, first = found[0]
+        for shard, definition in found[1:]:
+            if definition != first:
+                metrics.DDL.labels(outcome="differs").inc()
+                raise PartlyDone(
+                    f"{plan.verb.value} was carried out, and table {table} is not the same on "
+                    f"{first_shard} and {shard}: compare SHOW CREATE TABLE there, and make them "
+                    "equal on the shards themselves"
+                )
+
+
+async def _definition(backend: BackendConnection, table: str) -> bytes | None:
+    """What SHOW CREATE TABLE says, but for the next number; None: there is no such table."""
+    name = table.encode().replace(b"`", b"``")
+    try:
+        rows = (await backend.query(b"SHOW CREATE TABLE `%b`" % name)).values()
+    except MysqlError as exc:
+        if exc.number == _NO_SUCH_TABLE:
+            return None
+        raise
+    return _NEXT_NUMBER.sub(b"", rows[0][1] or b"")
+
+
 async def run_until_killed(
-    plan: Ddl, backends: Sequence[tuple[str, BackendConnection]], sql: bytes, client: Client
+    plan: Ddl,
+    backends: Sequence[tuple[str, BackendConnection]],
+    sql: bytes,
+    client: Client,
+    job: Job | None = None,
 ) -> list[Ok]:
     """As `run_everywhere`, in a task that outlives the client but not KILL."""
-    task = asyncio.create_task(run_everywhere(plan, backends, sql))
+    task = asyncio.create_task(run_everywhere(plan, backends, sql, job))
     try:
         return await asyncio.shield(task)
     except asyncio.CancelledError:
@@ -70,7 +132,14 @@ async def run_until_killed(
         return await task
 
 
-def _report(plan: Ddl, done: list[str], failed: str, exc: GateError, not_tried: list[str]) -> str:
+def _report(
+    plan: Ddl,
+    done: list[str],
+    failed: str,
+    exc: GateError,
+    not_tried: list[str],
+    job: Job | None,
+) -> str:
     why = f"{exc.number} {exc.text}"
     parts = [
         f"{plan.verb.value} is done on {', '.join(done) or 'no shard'}",
@@ -78,4 +147,5 @@ def _report(plan: Ddl, done: list[str], failed: str, exc: GateError, not_tried: 
     ]
     if not_tried:
         parts.append(f"was not tried on {', '.join(not_tried)}")
-    return f"{'; '.join(parts)}. Remove the cause, then {_AGAIN.get(plan.verb, _OTHERWISE)}"
+    again = _GOES_ON if job is not None else _AGAIN.get(plan.verb, _OTHERWISE)
+    return f"{'; '.join(parts)}. Remove the cause, then {again}"

@@ -28,6 +28,7 @@ from mitosis_gate.executor import ddl, explain, merge, own_variables, together
 from mitosis_gate.executor.assignments import Assignments
 from mitosis_gate.executor.client import Client
 from mitosis_gate.executor.copying import Copying, CopyLimits
+from mitosis_gate.executor.ddl_jobs import Job, Jobs
 from mitosis_gate.executor.finish import Finisher
 from mitosis_gate.executor.load_data import load
 from mitosis_gate.executor.merging.streams import Merger
@@ -70,7 +71,10 @@ class Executor:
         sequences: Sequences,
         finisher: Finisher,
         copy_limits: CopyLimits = CopyLimits(),  # noqa: B008  it never changes
+        jobs: Jobs | None = None,
     ) -> None:
+        """`jobs`: None where changes of the schema are not remembered."""
+        self._jobs = jobs
         self._planners = planners
         self._lender = lender
         self._merger = merger
@@ -160,12 +164,22 @@ class Executor:
             await self._merger.run(client, shards, sql)
             return
         try:
-            async with self._owned(client, shards) as backends:
-                answers = await ddl.run_until_killed(plan, backends, sql, client)
+            async with (
+                self._job(plan, sql, client) as job,
+                self._owned(client, shards) as backends,
+            ):
+                answers = await ddl.run_until_killed(plan, backends, sql, client, job)
         finally:
             await self._reload(client.account.keyspace)
         await self._renumber(plan, client)
         client.send_ok(warnings=merge.total_warnings(answers))
+
+    def _job(
+        self, plan: plans.Ddl, sql: bytes, client: Client
+    ) -> contextlib.AbstractAsyncContextManager[Job | None]:
+        if self._jobs is None or len(client.table.shards) == 1:
+            return contextlib.nullcontext()
+        return self._jobs.job(client.account.keyspace, client.table, plan.tables, sql)
 
     async def _renumber(self, plan: plans.Ddl, client: Client) -> None:
         """What is a table's next number may be another one now."""

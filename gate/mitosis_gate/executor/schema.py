@@ -19,6 +19,7 @@ from mitosis_gate import metrics
 from mitosis_gate.backends.account import Account
 from mitosis_gate.backends.connection import BackendConnection
 from mitosis_gate.errors import GateError, ShardUnavailable, Unavailable, UnknownDatabase
+from mitosis_gate.executor.ddl_jobs import EPOCH
 from mitosis_gate.planner import schema
 from mitosis_gate.planner.build import Planner
 from mitosis_gate.planner.schema import Schema
@@ -27,6 +28,8 @@ from mitosis_routing.table import RoutingTable
 
 log = logging.getLogger(__name__)
 
+EPOCH_SECONDS = 1.0
+"""How often a keyspace in use is asked whether some gate has changed its schema."""
 CHECKSUM = b"""\
 SELECT COUNT(*), IFNULL(BIT_XOR(CRC32(CONCAT_WS(CHAR(0), c.TABLE_NAME, t.TABLE_TYPE,
  c.ORDINAL_POSITION, c.COLUMN_NAME, c.COLUMN_TYPE, c.COLLATION_NAME, c.IS_NULLABLE, c.EXTRA))), 0)
@@ -77,6 +80,8 @@ class Planners:
         self._check_seconds = check_seconds
         self._planners: dict[str, Planner] = {}
         self._checksums: dict[str, Checksum] = {}
+        self._epochs: dict[str, bytes | None] = {}
+        """What `mitosis.schema_epoch` said when the schema was last read for it."""
         self._new = asyncio.Event()
         self._turns: dict[str, asyncio.Task[Planner]] = {}
         self._reading: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
@@ -122,6 +127,29 @@ class Planners:
                 async with asyncio.timeout(self._check_seconds * random.uniform(0.8, 1.2)):
                     await self._new.wait()
             self._new.clear()
+
+    async def follow_epochs(self) -> None:
+        """Read a schema again soon after some gate has begun or ended to change it."""
+        while True:
+            await asyncio.sleep(EPOCH_SECONDS)
+            for keyspace in tuple(self._planners):
+                try:
+                    await self._look_at_epoch(keyspace)
+                except GateError as exc:
+                    log.debug("cannot see the schema epoch of %s: %s", keyspace, exc.text)
+
+    async def _look_at_epoch(self, keyspace: str) -> None:
+        table = self._book.get(keyspace)
+        first = next((s for s in table.shards if s.slots.contains(0)), None) if table else None
+        if table is None or first is None or first.primary is None or len(table.shards) == 1:
+            return
+        account = self._accounts.gate(keyspace)
+        async with self._shards.lent(keyspace, first.name, account) as connection:
+            ((epoch,),) = (await connection.query(EPOCH)).values()
+        if epoch != self._epochs.setdefault(keyspace, epoch):
+            log.info("the schema of %s is at epoch %s: reading it again", keyspace, epoch)
+            await self.refresh(keyspace)
+            self._epochs[keyspace] = epoch
 
     async def _check(self, keyspace: str) -> None:
         try:
