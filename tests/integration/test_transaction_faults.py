@@ -6,6 +6,7 @@ anything prepared, and each number is on all shards or on none; on all, if the c
 
 import contextlib
 import itertools
+import random
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -47,6 +48,7 @@ class World:
     def gate(self, table: RoutingTable | None = None) -> GateProcess:
         options = (
             "--frozen-seconds=4",
+            "--lock-wait-seconds=2",
             "--settle-seconds=1",
             "--hold-seconds=30",
             "--hold-pause-seconds=0",
@@ -90,7 +92,7 @@ class World:
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     folder = tmp_path_factory.mktemp("faults")
-    rules = (TableRule("ledger", "user_id"),)
+    rules = (TableRule("ledger", "user_id"), TableRule("purse", "user_id"))
     with Shards(SHARDS, rules, options=OPTIONS) as shards:
         shards.run(
             "CREATE TABLE ledger (user_id BIGINT NOT NULL, n BIGINT NOT NULL, "
@@ -270,6 +272,100 @@ def test_a_client_that_goes_away_in_the_middle_changes_nothing(world: World, fau
         world.go_on("prepared")
         wait_until("it is committed", lambda: world.places(number), seconds=SECONDS)
         assert world.settled(number)
+
+
+def test_kill_query_does_not_stop_a_commit(world: World, faults: None) -> None:
+    with world.gate() as gate:
+        number = next(NUMBERS)
+        with gate.connect() as connection, gate.connect(read_timeout=SECONDS) as killer:
+            written(connection, number)
+            world.strike("prepared", "pause")
+            committing = Committing(connection)
+            world.reached("prepared")
+            statement = f"KILL QUERY {connection.thread_id()}"
+            killing = threading.Thread(target=killer.query, args=(statement,), daemon=True)
+            killing.start()  # it waits for the end of what it kills
+            world.go_on("prepared")
+            assert committing.error() == 0
+            assert world.settled(number)
+            killing.join(SECONDS)
+            assert not killing.is_alive()
+
+
+def test_money_is_neither_made_nor_lost_in_a_storm(world: World) -> None:
+    """Transfers between random users of random shards, while gates and mysqlds are killed."""
+    world.shards.run(
+        "CREATE TABLE purse (user_id BIGINT NOT NULL PRIMARY KEY, amount INT NOT NULL)"
+    )
+    users = range(1, 41)
+    with contextlib.ExitStack() as stack:
+        gates = [stack.enter_context(world.gate()) for _ in range(2)]
+        with gates[0].connect() as connection, connection.cursor() as cursor:
+            rows = ", ".join(f"({user}, 1000)" for user in users)
+            cursor.execute(f"INSERT INTO purse VALUES {rows}")
+        ended = threading.Event()
+        payers = [Payer(gates[n % 2], users, random.Random(n), ended) for n in range(4)]
+        for payer in payers:
+            payer.start()
+        for victim in (gates[0], world.shards.servers[1], gates[1], world.shards.servers[0]):
+            paid = sum(payer.paid for payer in payers)
+            wait_until(
+                "payments go on",
+                lambda paid=paid: sum(payer.paid for payer in payers) >= paid + 20,
+                seconds=SECONDS,
+                every=0.05,
+            )
+            if isinstance(victim, GateProcess):
+                assert victim.process is not None
+                victim.process.kill()
+                victim.process.wait()
+                victim.__enter__()
+            else:
+                victim.kill()
+                victim.start()
+        ended.set()
+        for payer in payers:
+            payer.join(SECONDS)
+            assert not payer.is_alive()
+        wait_until("nothing is prepared", lambda: not world.prepared(), seconds=SECONDS)
+    amounts = [row for rows in world.shards.rows("SELECT amount FROM purse") for row in rows]
+    assert len(amounts) == len(users)
+    assert sum(amount for (amount,) in amounts) == 1000 * len(users)
+
+
+class Payer(threading.Thread):
+    """Moves money until it is told to end; whatever fails is left as it is."""
+
+    def __init__(
+        self, gate: GateProcess, users: range, choose: random.Random, ended: threading.Event
+    ) -> None:
+        super().__init__(daemon=True)
+        self._gate = gate
+        self._users = users
+        self._choose = choose
+        self._ended = ended
+        self.paid = 0
+
+    def run(self) -> None:
+        connection: Any = None
+        while not self._ended.is_set():
+            try:
+                connection = connection or self._gate.connect(read_timeout=SECONDS)
+                self._pay(connection)
+            except (pymysql.MySQLError, OSError, RuntimeError):
+                with contextlib.suppress(Exception):
+                    connection.close()
+                connection = None
+                self._ended.wait(0.05)
+
+    def _pay(self, connection: Any) -> None:
+        giver, taker = self._choose.sample(self._users, 2)
+        with connection.cursor() as cursor:
+            cursor.execute("BEGIN")
+            cursor.execute(f"UPDATE purse SET amount = amount - 1 WHERE user_id = {giver}")
+            cursor.execute(f"UPDATE purse SET amount = amount + 1 WHERE user_id = {taker}")
+        connection.commit()
+        self.paid += 1
 
 
 def test_multi_says_where_it_is_committed(world: World, faults: None, tmp_path: Path) -> None:
