@@ -458,9 +458,6 @@ GRANT ALL ON shop.* TO x
 REVOKE ALL ON shop.* FROM x
 --> 1235 (42000) [gate] users are those of the keyspace: change spec.users of the Keyspace
 
-LOAD DATA LOCAL INFILE 'x' INTO TABLE users
---> 1235 (42000) [gate] LOAD DATA is not supported: send INSERTs with many rows of one sharding key each
-
 INSTALL PLUGIN x SONAME 'y'
 --> 1235 (42000) [gate] servers are run by the operator: use kubectl
 

@@ -22,7 +22,7 @@ INSERT INTO notes SELECT 1, name FROM countries
 --> shard 0 write
 
 INSERT INTO notes SELECT user_id, name FROM users
---> 1235 (42000) [gate] INSERT ... SELECT into notes is supported only when all rows that it reads and writes are on one shard: give the sharding keys as literals, or read first and write then
+--> copy SELECT user_id, name FROM users into INSERT INTO notes VALUES {}
 
 INSERT INTO notes VALUES (1, (SELECT 1))
 --> 1235 (42000) [gate] a subquery among the values is not supported: read first, then write literals
@@ -58,7 +58,7 @@ UPDATE notes n JOIN users u SET n.text = u.name WHERE u.user_id = 42
 --> shard 0 write
 
 INSERT INTO countries SELECT id, text FROM notes
---> 1235 (42000) [gate] INSERT ... SELECT into countries is supported only when all rows that it reads and writes are on one shard: give the sharding keys as literals, or read first and write then
+--> copy SELECT id, text FROM notes into INSERT INTO countries VALUES {}
 
 CREATE TABLE anything (id INT AUTO_INCREMENT PRIMARY KEY)
 --> ddl CREATE TABLE anything on 0
@@ -120,7 +120,7 @@ INSERT INTO visits (at) VALUES (NOW())
 --> 1048 (23000) [gate] Column 'tenant_id' cannot be null: it is the sharding key of visits, so each row must give it a value
 
 UPDATE visits SET tenant_id = 2
---> 1235 (42000) [gate] column tenant_id is the sharding key, which decides the shard of a row, and cannot be updated: DELETE the row and INSERT it with the new key
+--> move visits on 0,1,2,3 to 3: tenant_id = 2 where NOT (`tenant_id` <=> 2)
 
 CREATE TABLE clicks (tenant_id BIGINT NOT NULL, x INT)
 --> ddl CREATE TABLE clicks on 0,1,2,3
