@@ -18,6 +18,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from mitosis_gate.planner import pulling
+from mitosis_gate.planner.effects import VARIABLE_SET
 from mitosis_gate.planner.keys import Halt, Source, pin_of
 from mitosis_gate.planner.layout import Layout, Living, Place
 from mitosis_gate.planner.lexer import Kind
@@ -157,7 +158,7 @@ def _refusal(statement: Statement, blocks: Sequence[Block]) -> Refuse | None:
                 "with COUNT(*)"
             )
         if block.has("INTO"):
-            return refuse("SELECT ... INTO is for statements that one shard answers")
+            return VARIABLE_SET  # INTO a file is refused before
         if _lock_of(statement, block) is None:
             return refuse(
                 "OF, NOWAIT and SKIP LOCKED over several shards are not supported: add the "
