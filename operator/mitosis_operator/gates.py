@@ -22,8 +22,8 @@ from mitosis_operator.kube.kinds import POD, Body, name_of
 CONFIRMED = 200
 TOO_LATE = 504
 FIRST_PAUSE_SECONDS = 0.05
-MARGIN_SECONDS = 0.2
-"""What a gate gets less than the deadline, so that its own answer "too late" still arrives."""
+PATIENCE = 0.8
+"""The part of the time that a gate may wait, so that its own answer "too late" still arrives."""
 
 
 @dataclass(frozen=True)
@@ -92,9 +92,11 @@ class Gates:
         last = Confirmation(gate, False, problem="there was no time to ask")
         pause = FIRST_PAUSE_SECONDS
         while (left := deadline - self._now()) > 0:
-            last = await self._once(gate, pod["status"]["podIP"], keyspace, version, left)
-            if last.confirmed:
-                return last
+            found = await self._once(gate, pod["status"]["podIP"], keyspace, version, left)
+            if found.confirmed:
+                return found
+            if not found.problem or last.problem:
+                last = found
             await asyncio.sleep(max(0.0, min(pause, deadline - self._now())))
             pause *= 2
         return last
@@ -107,7 +109,7 @@ class Gates:
     ) -> Confirmation:
         host = f"[{ip}]" if ":" in ip else ip
         url = f"https://{host}:{self._port}/routing/{quote(keyspace, safe='')}"
-        patience = max(seconds - MARGIN_SECONDS, seconds / 2)
+        patience = seconds * PATIENCE
         query = {"version": str(version), "quiet": "1", "timeout": f"{patience:.3f}"}
         connector = aiohttp.TCPConnector(ssl=self._context(), force_close=True)
         limit = aiohttp.ClientTimeout(total=seconds)

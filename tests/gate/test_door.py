@@ -155,14 +155,14 @@ async def test_what_still_runs_is_named_when_the_time_is_over(
 ) -> None:
     gates = await the_gates(door, identities, a_pod("gate-1", "127.0.0.1"))
     await state.becomes(2, ["shop-0-32"])
-    found = await gates.confirm("shop", 2, in_seconds(1))
+    found = await gates.confirm("shop", 2, in_seconds(5))
     assert not found.everybody
     assert found.missing == ("gate-1 still has something running on shop-0-32",)
 
 
 async def test_a_gate_that_is_behind_is_named(door: Door, identities: Identities) -> None:
     gates = await the_gates(door, identities, a_pod("gate-1", "127.0.0.1"))
-    found = await gates.confirm("shop", 2, in_seconds(1))
+    found = await gates.confirm("shop", 2, in_seconds(5))
     assert found.missing == ("gate-1 obeys version 1",)
 
 
@@ -176,6 +176,6 @@ async def test_a_gate_that_cannot_be_reached_does_not_hold_up_the_others(
         a_pod("gate-2", "127.0.0.2"),
         a_pod("gate-3", "127.0.0.3", "Pending"),
     )
-    found = await gates.confirm("shop", 1, in_seconds(1))
+    found = await gates.confirm("shop", 1, in_seconds(5))
     assert [(g.gate, g.confirmed) for g in found.gates] == [("gate-1", True), ("gate-2", False)]
     assert "gate-2 did not answer" in found.missing[0]

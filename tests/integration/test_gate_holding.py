@@ -314,7 +314,7 @@ def test_the_operator_learns_when_nothing_older_runs(
             found = asyncio.run(confirmed(identities, port, 1, 60))
             assert found.everybody, found.missing
             gate.publish(moving(shards.table(), 2, seconds=600))
-            found = asyncio.run(confirmed(identities, port, 2, 3))
+            found = asyncio.run(confirmed(identities, port, 2, 6))
             assert found.missing == ("gate-1 still has something running on shop-0-32",)
             ask(one, "COMMIT")
             found = asyncio.run(confirmed(identities, port, 2, 60))
