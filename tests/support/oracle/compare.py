@@ -20,6 +20,7 @@ UNREADABLE = -1
 _UNSIGNED = 0x20
 _WITH_DECIMALS = frozenset({0, 4, 5, 7, 11, 12, 246})
 """Type codes of decimals, floats, times and timestamps."""
+# an expression over INT is told as INT or as BIGINT: with a temporary table, or without one
 _WIDER = {1: 8, 2: 8, 3: 8, 9: 8, 13: 8, 254: 253}
 _SHOWN = 8
 _NAMES = re.compile(r"`[^`]*`|'[^']*'|\b(?:users|orders|tags|countries|[a-z]\d|[a-z]\.\w+|\d+)\b")
@@ -65,7 +66,7 @@ def ask(connection: Any, sql: str) -> Answer:
             columns = tuple(
                 (
                     f.name,
-                    f.type_code,
+                    f.type_code if f.org_name else _WIDER.get(f.type_code, f.type_code),
                     f.charsetnr,
                     # of text it is 0 or 31, by the way that MySQL took to an equal result
                     f.scale if f.type_code in _WITH_DECIMALS else 0,
@@ -92,7 +93,7 @@ def ask_prepared(connection: Any, sql: str, values: Sequence[Any]) -> Answer:
     try:
         cursor.execute(sql, tuple(values))
         rows = tuple(cursor.fetchall()) if cursor.description else ()
-        columns = tuple((d[0], d[1]) for d in cursor.description or ())
+        columns = tuple((d[0], _WIDER.get(d[1], d[1])) for d in cursor.description or ())
         affected = len(rows) if columns else cursor.rowcount
         cursor.close()
         return Answer(rows, columns, affected)
