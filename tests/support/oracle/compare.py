@@ -37,6 +37,8 @@ class Answer:
     error: int = 0
     state: str = ""
     text: str = ""
+    computed: tuple[bool, ...] = ()
+    """Which columns are no plain columns of a table; empty: it is not known."""
 
     @property
     def is_refusal(self) -> bool:
@@ -66,7 +68,7 @@ def ask(connection: Any, sql: str) -> Answer:
             columns = tuple(
                 (
                     f.name,
-                    f.type_code if f.org_name else _WIDER.get(f.type_code, f.type_code),
+                    f.type_code,
                     f.charsetnr,
                     # of text it is 0 or 31, by the way that MySQL took to an equal result
                     f.scale if f.type_code in _WITH_DECIMALS else 0,
@@ -74,12 +76,14 @@ def ask(connection: Any, sql: str) -> Answer:
                 )
                 for f in getattr(result, "fields", ())
             )
+            computed = tuple(not f.org_name for f in getattr(result, "fields", ()))
             return Answer(
                 tuple(cursor.fetchall()),
                 columns,
                 affected,
                 cursor.lastrowid or 0,
                 result.warning_count or 0,
+                computed=computed,
             )
     except pymysql.MySQLError as exc:
         if len(exc.args) < 2:
@@ -93,7 +97,7 @@ def ask_prepared(connection: Any, sql: str, values: Sequence[Any]) -> Answer:
     try:
         cursor.execute(sql, tuple(values))
         rows = tuple(cursor.fetchall()) if cursor.description else ()
-        columns = tuple((d[0], _WIDER.get(d[1], d[1])) for d in cursor.description or ())
+        columns = tuple((d[0], d[1]) for d in cursor.description or ())
         affected = len(rows) if columns else cursor.rowcount
         cursor.close()
         return Answer(rows, columns, affected)
@@ -115,13 +119,9 @@ def difference(statement: Statement, ours: Answer, theirs: Answer) -> str:
         return f"errors: {ours} / {theirs}"
     if ours.error:
         return "" if ours.state == theirs.state else f"SQLSTATE: {ours.state} / {theirs.state}"
-    mine, yours = ours.columns, theirs.columns
-    if statement.widens:
-        mine, yours = tuple(map(_widened, mine)), tuple(map(_widened, yours))
-    if mine != yours:
-        pairs = zip(mine, yours, strict=False)
-        other = [f"{a} / {b}" for a, b in pairs if a != b]
-        return f"columns: {'; '.join(other)} of {len(ours.columns)}, {len(theirs.columns)}"
+    found = _other_columns(statement, ours, theirs)
+    if found:
+        return found
     if not statement.any_rows:
         found = _other_rows(statement, ours, theirs)
         if found:
@@ -131,6 +131,21 @@ def difference(statement: Statement, ours: Answer, theirs: Answer) -> str:
         if getattr(ours, what) != getattr(theirs, what):
             return f"{what}: {getattr(ours, what)} / {getattr(theirs, what)}"
     return "" if len(ours.rows) == len(theirs.rows) else f"rows: {ours} / {theirs}"
+
+
+def _other_columns(statement: Statement, ours: Answer, theirs: Answer) -> str:
+    if len(ours.columns) != len(theirs.columns):
+        return f"{len(ours.columns)} / {len(theirs.columns)} columns"
+    unknown = (True,) * len(ours.columns)
+    computed = zip(ours.computed or unknown, theirs.computed or unknown, strict=True)
+    other = []
+    for mine, yours, either in zip(ours.columns, theirs.columns, computed, strict=True):
+        if mine == yours:
+            continue
+        widens = statement.widens or any(either)
+        if not (widens and _widened(mine) == _widened(yours)):
+            other.append(f"{mine} / {yours}")
+    return f"columns: {'; '.join(other)}" if other else ""
 
 
 def _widened(column: tuple[Any, ...]) -> tuple[Any, ...]:
