@@ -15,10 +15,12 @@ from mitosis_gate.planner.plan import (
     Empty,
     EveryShard,
     Flag,
+    GateShow,
     Kill,
     OneShard,
     OwnVariables,
     Plan,
+    Processes,
     Refuse,
     Scatter,
     SetStatement,
@@ -55,6 +57,10 @@ def printed(plan: Plan) -> str:
             return f"own {'shown ' if is_shown else ''}{asked}"
         case SetStatement(assignments):
             return "set " + "; ".join(_assignment(a) for a in assignments)
+        case GateShow(what, full):
+            return f"shown by the gate: {'full ' if full else ''}{what}"
+        case Processes(template):
+            return f"over the sessions of the gates: {b'{}'.join(template).decode()}"
         case Together(shards, _, sums):
             return f"together {_list(shards)} sum {', '.join(sorted(sums))}"
         case Batch(statements):

@@ -58,7 +58,9 @@ def _rule_for(statement: Statement) -> Rule:
     if word in _RULES:
         return _RULES[word](statement)
     if word in _PLANS:
-        return Fixed(_PLANS[word](statement), cacheable=word in _FIXED_BY_SHAPE)
+        # the literal of SHOW VARIABLES LIKE may name a variable of the gate
+        fixed = word in _FIXED_BY_SHAPE and "VARIABLES" not in statement.words
+        return Fixed(_PLANS[word](statement), cacheable=fixed)
     if statement.is_mark(0, "("):
         return query_rule(statement)
     if word in _REFUSED:

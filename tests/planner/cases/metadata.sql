@@ -134,10 +134,10 @@ SHOW TABLE STATUS
 --> together 0,1,2,3 sum data_free, data_length, index_length, rows
 
 SHOW PROCESSLIST
---> 1235 (42000) [gate] SHOW PROCESSLIST has another answer on each shard: ask a shard directly
+--> shown by the gate: PROCESSLIST
 
 SHOW FULL PROCESSLIST
---> 1235 (42000) [gate] SHOW PROCESSLIST has another answer on each shard: ask a shard directly
+--> shown by the gate: full PROCESSLIST
 
 SHOW ENGINE INNODB STATUS
 --> 1235 (42000) [gate] SHOW ENGINE has another answer on each shard: ask a shard directly
@@ -167,7 +167,7 @@ SELECT TABLE_NAME, TABLE_ROWS FROM information_schema.TABLES
 --> together 0,1,2,3 sum data_free, data_length, index_length, table_rows
 
 SELECT count(*) FROM information_schema.PROCESSLIST
---> 1235 (42000) [gate] information_schema.processlist has other content on each shard: ask a shard directly, or a table of information_schema that describes tables and columns
+--> over the sessions of the gates: SELECT count(*) FROM {} AS PROCESSLIST
 
 SELECT * FROM information_schema.INNODB_TRX
 --> 1235 (42000) [gate] information_schema.innodb_trx has other content on each shard: ask a shard directly, or a table of information_schema that describes tables and columns

@@ -106,7 +106,7 @@ CALL p()
 --> 1235 (42000) [gate] CALL is not supported in a keyspace with sharded tables: send the statements of the procedure one by one
 
 SHOW PROCESSLIST
---> any of 0 outside
+--> shown by the gate: PROCESSLIST
 
 SHOW TABLE STATUS
 --> any of 0 outside

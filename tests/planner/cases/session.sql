@@ -360,10 +360,10 @@ SELECT 1 INTO @a
 --> any of 0,1,2,3 pins variables
 
 SELECT name INTO @a FROM users WHERE user_id = 1
---> shard 1 pins variables
+--> shard 3 pins variables
 
 SELECT @n := @n + 1, name FROM users WHERE user_id = 1
---> shard 1 pins variables
+--> shard 3 pins variables
 
 SELECT max(name) INTO @a FROM users
 --> 1235 (42000) [gate] a SELECT of several shards cannot set user variables or LAST_INSERT_ID(): each shard would set its own; SELECT the value, and SET @name to it
