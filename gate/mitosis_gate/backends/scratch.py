@@ -2,8 +2,8 @@
 
 Each account of a keyspace has an account of its own there. It may make temporary tables in a
 database that is called like the keyspace, and ordinary tables in databases whose names begin with
-its own; besides, it reads and changes nothing. Temporary tables nobody else can see, and they end with
-their connection. So no statement meets the tables of another user's.
+its own; besides, it reads and changes nothing. Temporary tables nobody else can see, and they end
+with their connection. So no statement meets the tables of another user's.
 
 Accounts and databases are made by the gate's own account there, whose password lies beside the
 socket: another one after each start of the server, which begins empty.

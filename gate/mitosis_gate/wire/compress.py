@@ -1,6 +1,6 @@
 """The compressed protocol: packets of their own that carry the usual ones, by zlib or zstd.
 
-    length (3) | number (1) | length when unpacked (3), 0: sent as it is | bytes
+length (3) | number (1) | length when unpacked (3), 0: sent as it is | bytes
 """
 
 import zlib

@@ -240,8 +240,6 @@ class FakeClient:
             for _, backend in backends:
                 self.give_back(backend)
 
-    async def note_warnings(self, connection: FakeBackend) -> None: ...
-
     def keep_warnings(self, warnings: Sequence[tuple[bytes, int, str]]) -> None: ...
 
     async def commit(self) -> None:
