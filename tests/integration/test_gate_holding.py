@@ -80,8 +80,14 @@ def publish(gate: GateProcess, table: RoutingTable) -> None:
 
 
 def held(gate: GateProcess, count: int) -> None:
-    line = f"mitosis_gate_held_statements {count}.0"
-    wait_until("statements wait", lambda: line in gate.metrics(), seconds=60, every=0.02)
+    """At least so many: the gate's own work, such as recovery, waits as well."""
+
+    def waiting() -> bool:
+        lines = gate.metrics().splitlines()
+        (line,) = [x for x in lines if x.startswith("mitosis_gate_held_statements ")]
+        return float(line.split()[1]) >= count
+
+    wait_until("statements wait", waiting, seconds=60, every=0.02)
 
 
 class Asking(threading.Thread):

@@ -402,6 +402,11 @@ class Topology:
         lane.give(connection)
         return None
 
+    def is_clear(self, keyspace: str, shard: str) -> bool:
+        """Whether nothing is known that a statement would have to wait for."""
+        queue = self._queues.get((keyspace, shard))
+        return not self.doubt and (queue is None or queue.trouble is Trouble.NONE)
+
     def refused(self, keyspace: str, shard: str, why: str) -> None:
         """The primary said that it takes no writes: they wait until it does, or another one."""
         if keyspace in self._keyspaces:

@@ -274,7 +274,8 @@ class Lending(Answers):
         account = self.account
         topology, reader = self._services.topology, self._replica_reads
         connection = None
-        if reader is None and not self._wants_fresh:
+        is_clear = reader is None and topology.is_clear(account.keyspace, shard)
+        if is_clear and not self._wants_fresh:
             connection = self._idle(shard)
         if self._from_replica and reader is not None:
             seconds = self._services.settings.replica_wait_seconds
