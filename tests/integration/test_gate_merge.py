@@ -68,6 +68,25 @@ def cursor(gate: GateProcess) -> Iterator[Any]:
             yield cursor
 
 
+def test_all_shards_read_one_clock(cursor: Any) -> None:
+    cursor.execute("SELECT NOW(6), COUNT(*) FROM numbers WHERE id < 10 GROUP BY NOW(6) ORDER BY 1")
+    ((first, count),) = cursor.fetchall()
+    assert count == 10
+    cursor.execute("SELECT NOW(6) > %s", (first,))
+    assert cursor.fetchall() == ((1,),)
+
+
+def test_a_limit_of_the_session_is_not_taken_for_each_shard(cursor: Any) -> None:
+    cursor.execute("SET sql_select_limit = 3")
+    with pytest.raises(pymysql.err.NotSupportedError, match="write LIMIT into the statement"):
+        cursor.execute("SELECT id FROM numbers")
+    cursor.execute("SELECT id FROM numbers ORDER BY id LIMIT 5")
+    assert len(cursor.fetchall()) == 5
+    cursor.execute("SET sql_select_limit = DEFAULT")
+    cursor.execute("SELECT id FROM numbers WHERE id < 8")
+    assert len(cursor.fetchall()) == 8
+
+
 def test_a_long_result_is_sorted(cursor: Any) -> None:
     cursor.execute("SELECT id FROM numbers ORDER BY id DESC")
     assert [n for (n,) in cursor.fetchall()] == list(range(2 * ROWS - 1, -1, -1))

@@ -103,8 +103,8 @@ class Executor:
                 await _one_shard(client, _preferred(client, shards), flags, sql)
             case plans.Scatter(shards=shards):
                 await self._merger.run(client, _names(client, shards), sql)
-            case plans.Merge(shards=shards, text=text, recipe=recipe):
-                await self._merger.run(client, _names(client, shards), text, recipe)
+            case plans.Merge(shards=shards, text=text, recipe=recipe, flags=flags):
+                await self._merger.run(client, _names(client, shards), text, recipe, flags)
             case plans.Hinted():
                 with _wishing(plan, client):
                     await self._execute(plan.inner, sql, client)

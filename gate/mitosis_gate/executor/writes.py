@@ -162,9 +162,9 @@ def _at_one_time(parts: Sequence[Part], at: int) -> Sequence[Part]:
     ]
 
 
-async def set_clock(backends: Backends) -> None:
-    """As `_at_one_time`, for a text that has no place for a hint."""
-    now = b"%.6f" % time.time()
+async def set_clock(backends: Backends, seconds: float | None = None) -> None:
+    """As `_at_one_time`, for a text that has no place for a hint; None: the time of day."""
+    now = b"%.6f" % (time.time() if seconds is None else seconds)
     for _, backend in backends:
         await backend.query(b"SET SESSION timestamp=" + now)
         # whoever uses the connection next finds a difference from its own variables

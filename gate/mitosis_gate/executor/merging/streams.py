@@ -11,19 +11,22 @@ connections closed instead.
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 from mitosis_gate.backends.connection import BackendConnection
 from mitosis_gate.backends.streams import ResultStream
+from mitosis_gate.errors import NotSupported
 from mitosis_gate.executor import merge
 from mitosis_gate.executor.client import Client
 from mitosis_gate.executor.merging.groups import Groups, Resorted
 from mitosis_gate.executor.merging.keys import Keys
 from mitosis_gate.executor.merging.ordered import Run, next_rows
 from mitosis_gate.executor.merging.rows import BinaryRows, Format, TextRows
-from mitosis_gate.planner.plan import Recipe
+from mitosis_gate.executor.writes import set_clock
+from mitosis_gate.planner.plan import Flag, Recipe
 from mitosis_gate.wire import packets
 from mitosis_gate.wire.packets import Column
 
@@ -37,6 +40,9 @@ _ROWS_AT_ONCE = 4096
 @lru_cache(maxsize=4096)
 def _column(definition: bytes) -> Column:
     return packets.column(definition)
+
+
+_NO_LIMIT = 1 << 63
 
 
 @dataclass(frozen=True)
@@ -53,18 +59,34 @@ class Merger:
         self._turn = asyncio.Semaphore(limits.at_once)
 
     async def run(
-        self, client: Client, shards: Sequence[str], sql: bytes, recipe: Recipe = CONCATENATION
+        self,
+        client: Client,
+        shards: Sequence[str],
+        sql: bytes,
+        recipe: Recipe = CONCATENATION,
+        flags: Flag = Flag.NONE,
     ) -> None:
-        """Answer the client; raises what a shard says, also in the middle of rows."""
+        """Answer the client; raises what a shard says, also in the middle of rows.
+
+        With Flag.CLOCK, NOW() has one value on all shards.
+        """
+        if recipe.limit is None:
+            _must_be_unlimited(client)
+        sets_clock = flags & Flag.CLOCK and client.variables.get("timestamp") is None
+        now = time.time()
         async with contextlib.nullcontext() if client.in_transaction else self._turn:
             if recipe.order or recipe.groups is not None:
                 async with client.reading(shards) as backends:
+                    if sets_clock:
+                        await set_clock(backends, now)
                     warnings = await self._merged(client, backends, sql, recipe)
             else:
                 output = Output(client, recipe)
                 warnings = 0
                 for start in range(0, len(shards), _AT_ONCE):
                     async with client.reading(shards[start : start + _AT_ONCE]) as backends:
+                        if sets_clock:
+                            await set_clock(backends, now)
                         warnings += await _concatenated(client, backends, sql, output)
                     if output.is_full:
                         break
@@ -99,6 +121,16 @@ class Merger:
             wanted = None if recipe.limit is None else recipe.offset + recipe.limit
             resorted = Resorted(recipe.resort, columns, binary, wanted, self._limits.sort_bytes)
         return Groups(recipe, columns, rows, binary, resorted)
+
+
+def _must_be_unlimited(client: Client) -> None:
+    """Each shard would apply it to its own rows."""
+    limit = client.variables.get("sql_select_limit")
+    if limit is not None and limit.isdigit() and int(limit) < _NO_LIMIT:
+        raise NotSupported(
+            f"sql_select_limit is {limit.decode()} and the rows come from several shards: write "
+            "LIMIT into the statement, or SET sql_select_limit = DEFAULT"
+        )
 
 
 class Output:
