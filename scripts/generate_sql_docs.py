@@ -29,6 +29,20 @@ The examples use these tables: `users`, `orders` and `order_items` are sharded b
 `countries` is a reference table, the others are named in the text. Shards are counted from 0.
 How writes are kept whole is described in [writes](writes.md) and [transactions](transactions.md);
 what the gate does for a session in [its README](../gate/README.md).
+
+| Where it runs | What that means |
+| --- | --- |
+| `shard 3` | on that shard, as it is |
+| `any of 0,1` | on one of them: each has the whole answer |
+| `scatter 0,3` | on those shards, their rows one after the other |
+| `merge` | on those shards with that text; rows are sorted, grouped and limited as they come |
+| `finish` | on the merge server, with the rows pulled from the shards by the texts that are shown |
+| `together` | on those shards, rows of one name added up |
+| `insert`, `update`, `copy` ... | on each shard the text that is shown, in one transaction |
+| `every` | on all shards alike: reference tables |
+| `ddl` | on those shards, one after the other |
+| `own`, `shown by the gate` | by the gate itself |
+| `write`, `locks`, `pins` ... behind it | what it does to the transaction or the connection |
 """
 
 
