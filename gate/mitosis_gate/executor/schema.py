@@ -146,10 +146,12 @@ class Planners:
         account = self._accounts.gate(keyspace)
         async with self._shards.lent(keyspace, first.name, account) as connection:
             ((epoch,),) = (await connection.query(EPOCH)).values()
-        if epoch != self._epochs.setdefault(keyspace, epoch):
-            log.info("the schema of %s is at epoch %s: reading it again", keyspace, epoch)
-            await self.refresh(keyspace)
-            self._epochs[keyspace] = epoch
+        if keyspace in self._epochs and self._epochs[keyspace] == epoch:
+            return
+        # the first look proves nothing about a schema that was read before it
+        log.info("the schema of %s is at epoch %s: reading it again", keyspace, epoch)
+        await self.refresh(keyspace)
+        self._epochs[keyspace] = epoch
 
     async def _check(self, keyspace: str) -> None:
         try:
