@@ -302,9 +302,10 @@ def test_begin_goes_to_the_shard_of_the_first_statement(gate, shards):
             cursor.execute("COMMIT")
 
 
-def test_a_transaction_stays_on_one_shard_and_usable(gate, shards):
+def test_a_transaction_of_mode_single_stays_on_one_shard_and_usable(gate, shards):
     one, other = two_users(gate, shards)
     with gate.connect() as connection, connection.cursor() as cursor:
+        cursor.execute("SET transaction_mode = 'single'")
         cursor.execute("START TRANSACTION")
         cursor.execute(f"UPDATE users SET name = 'mine' WHERE user_id = {one}")
         with pytest.raises(pymysql.err.MySQLError) as refused:
