@@ -16,6 +16,7 @@ from gates import KEYSPACE, PASSWORD, USER, GateProcess, Shards
 from ledger import TABLE, Ledger
 from waiting import wait_until
 
+from mitosis_gate.connection_ids import worker_of
 from mitosis_routing.hashing import slot_of
 from mitosis_routing.table import Role, RoutingTable, ShardRoute, ShardState, TableRule
 from mysqld import server_tls
@@ -361,7 +362,7 @@ def test_workers_share_the_port_and_one_admin_port(shards: Shards) -> None:
         def both_serve() -> bool:
             with gate.connect() as connection:
                 ((number,),) = ask(connection, "SELECT CONNECTION_ID()")
-                seen.add(number >> 24)
+                seen.add(worker_of(number))
             return len(seen) == 2
 
         wait_until("both workers serve", both_serve, seconds=30, every=0.01)
