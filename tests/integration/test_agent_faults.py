@@ -65,9 +65,14 @@ class Writer(threading.Thread):
 
 
 async def starve(primary: Agent, *replicas: Agent) -> Writer:
-    """Stop all acknowledgements; return a client whose commit waits for one."""
+    """Stop all acknowledgements; return a client whose commit waits for one.
+
+    Each replica has all that was committed before: one acknowledgement does not tell that.
+    """
     primary.query(f"CREATE TABLE {KEYSPACE}.t (id INT PRIMARY KEY)")
+    executed = primary.query("SELECT @@GLOBAL.gtid_executed")[0][0]
     for replica in replicas:
+        replica.query(f"SELECT WAIT_FOR_EXECUTED_GTID_SET('{executed}')")
         replica.query("STOP REPLICA IO_THREAD")
     await primary.until(lambda s: s.semi_sync is not None and s.semi_sync.clients == 0)
     writer = Writer(primary, 7)

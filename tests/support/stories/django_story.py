@@ -2,25 +2,33 @@
 
 import datetime
 import decimal
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
 from typing import Any
 
 import django
 import pymysql
-from django.apps import apps
 from django.conf import settings
 
 from stories import Place, Seen
 
 CUSTOMERS = 60
-_READY: dict[str, Any] = {}
 
 
 def tell(place: Place) -> Seen:
-    """Django is configured once in a process, so each place becomes a database of its own."""
-    alias = _database(place)
-    from django.db import connections
+    """In a process of its own.
 
-    connection = connections[alias]
+    Django is configured once in a process, and PyMySQL in the place of MySQLdb is imported a second
+    time there: its exceptions would no longer be those that other tests know.
+    """
+    alone = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=alone) as pool:
+        return pool.submit(_tell, place).result()
+
+
+def _tell(place: Place) -> Seen:
+    connection = _connection(place)
+    alias = connection.alias
     customer, invoice = _models()
     try:
         _drop(connection, customer, invoice)
@@ -38,19 +46,9 @@ def tell(place: Place) -> Seen:
         connection.close()
 
 
-def _database(place: Place) -> str:
-    alias = f"at_{place.port}"
-    if not settings.configured:
-        pymysql.install_as_MySQLdb()
-        settings.configure(
-            DATABASES={"default": {"ENGINE": "django.db.backends.dummy"}},
-            USE_TZ=False,
-            DEFAULT_AUTO_FIELD="django.db.models.BigAutoField",
-        )
-        django.setup()
-    from django.db import connections
-
-    options = {
+def _connection(place: Place) -> Any:
+    pymysql.install_as_MySQLdb()
+    database = {
         "ENGINE": "django.db.backends.mysql",
         "NAME": place.database,
         "USER": place.user,
@@ -59,15 +57,18 @@ def _database(place: Place) -> str:
         "PORT": place.port,
         "OPTIONS": {"charset": "utf8mb4"},
     }
-    connections.databases[alias] = connections.configure_settings(
-        {**{"default": {}}, alias: options}
-    )[alias]
-    return alias
+    settings.configure(
+        DATABASES={"default": database},
+        USE_TZ=False,
+        DEFAULT_AUTO_FIELD="django.db.models.BigAutoField",
+    )
+    django.setup()
+    from django.db import connections
+
+    return connections["default"]
 
 
 def _models() -> tuple[Any, Any]:
-    if _READY:
-        return _READY["customer"], _READY["invoice"]
     from django.db import models
 
     class Customer(models.Model):
@@ -93,8 +94,6 @@ def _models() -> tuple[Any, Any]:
             app_label = "story"
             db_table = "story_dj_invoices"
 
-    assert apps.ready
-    _READY.update(customer=Customer, invoice=Invoice)
     return Customer, Invoice
 
 
