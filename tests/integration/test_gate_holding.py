@@ -338,16 +338,16 @@ class ApiServer(threading.Thread):
     def __init__(self, table: RoutingTable, users: Mapping[str, Mapping[str, str]]) -> None:
         super().__init__(daemon=True)
         self._table, self._users = table, users
-        self._loop = asyncio.new_event_loop()
+        self._loop: asyncio.AbstractEventLoop
         self._is_up = threading.Event()
         self._ended = asyncio.Event()
         self.server = FakeApiServer()
 
     def run(self) -> None:
-        self._loop.run_until_complete(self._serve())
-        self._loop.close()
+        asyncio.run(self._serve())
 
     async def _serve(self) -> None:
+        self._loop = asyncio.get_running_loop()
         async with self.server:
             for user, password in self._users["shop"].items():
                 self.server.put_secret(user, {"password": password.encode()})
