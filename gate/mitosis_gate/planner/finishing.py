@@ -254,7 +254,8 @@ def _pulls(
     statement: Statement, named: Sequence[Named], sources: Sequence[Source]
 ) -> tuple[tuple[PullRule, ...], list[Edit]]:
     mentioned = _mentioned(statement)
-    seen: dict[str, int] = {}
+    said = any(one.ref.database for one in named)
+    seen = {name: 1 for name, _, _ in hidden_names(statement)} if said else {}
     rules: dict[Named, PullRule] = {}
     edits: list[Edit] = []
     weights: dict[Named, tuple[bool, int]] = {}

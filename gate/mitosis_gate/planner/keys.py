@@ -16,6 +16,7 @@ from mitosis_gate.planner.effects import AGGREGATES
 from mitosis_gate.planner.layout import Layout, Place
 from mitosis_gate.planner.lexer import BadSql
 from mitosis_gate.planner.pins import AllOf, AnyOf, KeyReader, OneOf, Pin, Slot
+from mitosis_gate.planner.schema import Column
 from mitosis_gate.planner.sources import (
     Block,
     Derived,
@@ -41,8 +42,10 @@ __all__ = [
 
 
 Conditions = dict[Source, list[Pin]]
-Columns = list[tuple[str, tuple[Source, ...]]]
-"""Of a query: their names in lower case, and of which sources they are the key."""
+Columns = list[tuple[str, tuple[Source, ...], Column | None]]
+"""Of a query: their names in lower case, of which sources they are the key, and which column of a
+table they are if they are nothing else. One that is called `*` stands for any number of columns
+anywhere."""
 
 
 class Reading:
@@ -110,9 +113,9 @@ class Reading:
                 self._statement(common.this, parent)
             return
         for common in clause.expressions:
-            named = bool(common.args["alias"].args.get("columns"))
+            named = _listed_names(common.args["alias"])
             visible = dict(self._common)
-            self._common[common.alias] = _Common(common.this, visible, renamed=named)
+            self._common[common.alias] = _Common(common.this, visible, names=named)
 
     def _body(self, node: exp.Expr, parent: Block | None) -> Block | None:
         if isinstance(node, exp.Subquery):
@@ -178,10 +181,8 @@ class Reading:
             self._read_source(node.this, block, nullable)
         elif isinstance(node, exp.Subquery):
             inner = self._statement(node, None)
-            renamed = (
-                bool(node.args["alias"].args.get("columns")) if node.args.get("alias") else True
-            )
-            self._add_derived(node.alias, node, inner, block, nullable, renamed)
+            names = _listed_names(node.args.get("alias"))
+            self._add_derived(node.alias, node, inner, block, nullable, names)
         elif isinstance(node, exp.Lateral):
             self._statement(node.this, block)
             block.aliases[node.alias] = None
@@ -227,7 +228,7 @@ class Reading:
         if common.is_read:
             self._seen = seen
         common.is_read = True
-        self._add_derived(alias, common.query, inner, block, nullable, common.renamed)
+        self._add_derived(alias, common.query, inner, block, nullable, common.names)
 
     def _add_derived(
         self,
@@ -236,13 +237,19 @@ class Reading:
         inner: Block | None,
         block: Block,
         nullable: bool,
-        renamed: bool,
+        renamed: Sequence[str],
     ) -> None:
         derived = Derived(nullable=nullable)
-        columns = None if renamed else self._columns(query)
+        columns = self._columns(query)
+        if columns is not None and renamed:
+            sure = len(renamed) == len(columns) and _in_order(columns)
+            pairs = zip(renamed, columns, strict=True) if sure else ()
+            columns = [(name, keys, column) for name, (_, keys, column) in pairs] if sure else None
         if columns is not None:
-            names = [name for name, _ in columns]
-            derived.keys = {n: keys for n, keys in columns if keys and names.count(n) == 1}
+            names = [name for name, _, _ in columns]
+            derived.keys = {n: keys for n, keys, _ in columns if keys and names.count(n) == 1}
+            derived.columns = {n: c for n, _, c in columns if c and names.count(n) == 1}
+            derived.names = tuple(names) if _in_order(columns) else ()
             if inner is not None:
                 derived.inside = self._inside_of(query, inner, derived)
         block.aliases[alias] = None
@@ -268,8 +275,10 @@ class Reading:
             left, right = self._columns(node.this), self._columns(node.expression)
             if left is None or right is None or len(left) != len(right):
                 return None
+            if not (_in_order(left) and _in_order(right)):
+                return None
             pairs = zip(left, right, strict=True)
-            return [(name, a + b if a and b else ()) for (name, a), (_, b) in pairs]
+            return [(name, a + b if a and b else (), None) for (name, a, _), (_, b, _) in pairs]
         block = self.blocks.get(id(node))
         if not isinstance(node, exp.Select) or block is None:
             return None
@@ -295,7 +304,7 @@ class Reading:
             keys = self._keys_of(item.unalias(), block)
             if group is not None and keys not in grouped:
                 keys = ()
-            found.append((item.alias_or_name.lower(), keys))
+            found.append((item.alias_or_name.lower(), keys, self._passed_on(item.unalias(), block)))
         return found
 
     def _columns_of_star(self, item: exp.Expr, block: Block) -> Columns:
@@ -305,13 +314,32 @@ class Reading:
             if table and alias != table:
                 continue
             if source is None:
-                keys = block.derived.get(alias, Derived()).keys
-                found.extend(keys.items())
+                inner = block.derived.get(alias, Derived())
+                names = inner.names or tuple(dict.fromkeys([*inner.columns, *inner.keys, "*"]))
+                found.extend((n, inner.keys.get(n, ()), inner.columns.get(n)) for n in names)
             else:
                 for column in source.place.table.columns:
                     own = (source,) if source.place.is_key(column.name) else ()
-                    found.append((column.name.lower(), own))
+                    found.append((column.name.lower(), own, column))
+        if block.using or block.odd_join:
+            found.append(("*", (), None))  # common columns come first, and once
         return found
+
+    def _passed_on(self, node: exp.Expr, block: Block) -> Column | None:
+        if not isinstance(node, exp.Column) or isinstance(node.this, exp.Star):
+            return None
+        source = self.source_of(node, block)
+        if source is not None:
+            return source.place.table.column(node.name)
+        derived = self.derived_of(node, block)
+        return derived.columns.get(node.name.lower()) if derived else None
+
+    def derived_of(self, column: exp.Column, block: Block) -> Derived | None:
+        """The derived table in the block's own FROM that the column belongs to, if that is sure."""
+        if column.table:
+            return block.derived.get(column.table)
+        only = block.members[0] if len(block.members) == len(block.aliases) == 1 else None
+        return only if isinstance(only, Derived) else None
 
     def _keys_of(self, node: exp.Expr, block: Block) -> tuple[Source, ...]:
         """The sources whose sharding key the expression is."""
@@ -563,11 +591,21 @@ class _Common:
     query: exp.Expr
     visible: "dict[str, _Common]"
     is_read: bool = False
-    renamed: bool = False
-    """It gives its columns other names."""
+    names: tuple[str, ...] = ()
+    """Those that it gives its columns, in lower case, if it gives them others."""
 
 
 _MOST_NAMED = 200
+
+
+def _in_order(columns: Columns) -> bool:
+    return not any(name == "*" for name, _, _ in columns)
+
+
+def _listed_names(alias: exp.Expr | None) -> tuple[str, ...]:
+    """The names in `AS t (a, b)`, in lower case."""
+    listed = alias.args.get("columns") if alias is not None else None
+    return tuple(column.name.lower() for column in listed or ())
 
 
 def _inside(member: Member) -> tuple[Source, ...]:

@@ -55,6 +55,7 @@ from mitosis_gate.planner.rewrite import (
     replacement,
 )
 from mitosis_gate.planner.schema import Column
+from mitosis_gate.planner.sources import Derived
 from mitosis_gate.planner.statement import Span, Statement
 
 _MOST = 2**64 - 1
@@ -590,7 +591,16 @@ class _Selection:
 
     def _resolve(self, names: tuple[str, ...]) -> Column | None:
         source = self._source(names)
-        return source.place.table.column(names[-1]) if source else None
+        if source is not None:
+            return source.place.table.column(names[-1])
+        derived = self._derived(names)
+        return derived.columns.get(names[-1].lower()) if derived else None
+
+    def _derived(self, names: tuple[str, ...]) -> Derived | None:
+        if len(names) > 2:
+            return None
+        table = names[0] if len(names) == 2 else None
+        return self.reading.derived_of(exp.column(names[-1], table=table), self.block)
 
     def _source(self, names: tuple[str, ...]) -> Source | None:
         if len(names) > 2:
@@ -602,9 +612,14 @@ class _Selection:
     def _is_root_key(self, span: Span) -> bool:
         names = name_of(self.statement, span)
         source = self._source(names) if names else None
-        if source is None or source.nullable or not source.place.is_key(names[-1]):
+        if source is not None:
+            is_key = source.place.is_key(names[-1]) and not source.nullable
+            return is_key and self.root in source.leaders()
+        derived = self._derived(names) if names else None
+        if derived is None or derived.nullable:
             return False
-        return self.root in source.leaders()
+        keys = derived.keys.get(names[-1].lower(), ())
+        return len(keys) == 1 and not keys[0].nullable and self.root in keys[0].leaders()
 
     def _form(self, span: Span) -> Form:
         form = form_of(self.statement, span, self._resolve)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from mitosis_gate.planner.layout import Living, Place
 from mitosis_gate.planner.pins import AllOf, Pin
 from mitosis_gate.planner.plan import Refuse, UnknownTable
+from mitosis_gate.planner.schema import Column
 from mitosis_routing.hashing import KeyColumn, KeyKind
 
 
@@ -45,6 +46,10 @@ class Derived:
     keys: dict[str, tuple[Source, ...]] = field(default_factory=dict)
     """Its columns, in lower case, that are sharding keys of sources inside: of those only the rows
     matter whose keys the column has in a row that matters."""
+    columns: dict[str, Column] = field(default_factory=dict)
+    """Its columns, in lower case, that are columns of tables inside, as they are there."""
+    names: tuple[str, ...] = ()
+    """All its columns in their order, in lower case, if that is known."""
     inside: "tuple[Source, ...]" = ()
     """Sources one of whose rows is in each of its rows."""
     nullable: bool = False
