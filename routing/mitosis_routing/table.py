@@ -33,6 +33,16 @@ class OtherTables(StrEnum):
     """A table without a rule lives whole on the shard that owns slot 0."""
 
 
+class UniqueKeys(StrEnum):
+    """What becomes of a unique key of a sharded table that does not contain the sharding key: MySQL
+    keeps it unique only within a shard."""
+
+    STRICT = "strict"
+    """The statement that would make it is refused."""
+    WARN = "warn"
+    """It is made, and the client gets a warning."""
+
+
 @dataclass(frozen=True)
 class InstanceRoute:
     """One mysqld. Clients connect to `host` by IP and verify the certificate for `name`."""
@@ -144,6 +154,7 @@ class RoutingTable:
     tables: tuple[TableRule, ...] = ()
     default_sharding_key: str = ""
     other_tables: OtherTables = OtherTables.REFUSE
+    unique_keys: UniqueKeys = UniqueKeys.WARN
     users: tuple[UserRef, ...] = ()
     gate_account: UserRef | None = None
     """The account for the gate's own queries on each shard."""

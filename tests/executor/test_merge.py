@@ -60,11 +60,6 @@ def test_another_number_of_columns_is_refused() -> None:
         )
 
 
-def test_warnings_are_added_up_to_what_the_protocol_can_tell() -> None:
-    assert merge.total_warnings([Ok(warnings=2), Ok(warnings=3)]) == 5
-    assert merge.total_warnings([Ok(warnings=60_000), Ok(warnings=60_000)]) == 65_535
-
-
 def test_copies_that_change_alike_give_the_first_answer() -> None:
     first = Ok(3, info=b"Rows matched: 3")
     assert merge.same_effect([("a", first), ("b", Ok(3))]) is first

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from patience import until
 from tables import a_table
 
 from fakes.backend import FakeBackend, FakeClient, FakeTopology, Script, done, rows, told
+from mitosis_gate.backends.connection import Result
 from mitosis_gate.errors import (
     BackendLost,
     GateError,
@@ -162,13 +164,55 @@ async def test_a_first_commit_that_is_refused_leaves_nothing() -> None:
 
 
 async def test_ddl_commits_first_and_the_schema_is_read_again_after() -> None:
-    world = answers(*[done(warnings=1)] * 3)
+    world = answers(*[done()] * 3)
     await world.execute(ALTER)
     assert world.client.commits == 1
     assert world.asked(b"SELECT") == [[b"SELECT"]] * 3
-    assert world.answers == [("ok", 0, 3)]
+    assert world.answers == [("ok", 0, 0)]
     assert world.planners.refreshed == 1
     assert world.all_given_back()
+
+
+def warned(*warnings: tuple[str, int, str]) -> Script:
+    """A shard that takes the statement with these warnings."""
+
+    def script(sql: bytes) -> Result | None:
+        if sql == b"SHOW WARNINGS":
+            return rows(*warnings, names=("Level", "Code", "Message"))
+        return done(warnings=len(warnings)) if sql == b"SELECT" else None
+
+    return script
+
+
+async def test_every_shard_warns_of_the_same_statement_and_the_client_hears_it_once() -> None:
+    note = ("Note", 1051, "Unknown table 'shop.users'")
+    cut = ("Warning", 1265, "Data truncated for column 'name' at row 1")
+    world = World([warned(note, cut), warned(note), warned(note, cut)])
+    await world.execute(ALTER)
+    assert world.answers == [("ok", 0, 3)]
+    first, second = (b"Note", *note[1:]), (b"Warning", *cut[1:])
+    assert world.client.kept == [first, second, second]
+
+
+async def test_warnings_that_cannot_be_read_are_counted() -> None:
+    world = World([lambda sql: LOST if sql == b"SHOW WARNINGS" else done(warnings=2), None, None])
+    await world.execute(ALTER)
+    assert world.answers == [("ok", 0, 2)]
+
+
+async def test_ddl_gives_the_warnings_of_its_plan_behind_those_of_the_shards() -> None:
+    world = World([warned(("Note", 1050, "exists"))] * 3)
+    apart = (1503, "PRIMARY KEY (id) is unique only within a shard")
+    await world.execute(replace(ALTER, warnings=(apart,)))
+    assert world.answers == [("ok", 0, 2)]
+    assert (world.client.kept, world.client.warned) == ([(b"Note", 1050, "exists")], [apart])
+
+
+async def test_ddl_that_fails_gives_no_warnings_of_its_plan() -> None:
+    world = answers(DUPLICATE, done(), done())
+    with pytest.raises(MysqlError):
+        await world.execute(replace(ALTER, warnings=((1503, "apart"),)))
+    assert world.client.warned == []
 
 
 async def test_ddl_refused_by_the_first_shard_goes_no_further() -> None:

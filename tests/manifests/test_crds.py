@@ -22,6 +22,7 @@ from mitosis_routing.table import (
     ShardRoute,
     ShardState,
     TableRule,
+    UniqueKeys,
     UserRef,
 )
 
@@ -158,6 +159,7 @@ def test_schema_and_models_know_the_same_words():
     assert set(grants) == set(Grant)
     assert set(keyspace["resources"]["properties"]["class"]["enum"]) == set(RESOURCE_CLASSES)
     assert set(keyspace["otherTables"]["enum"]) == set(OtherTables)
+    assert set(keyspace["uniqueKeys"]["enum"]) == set(UniqueKeys)
 
 
 def test_the_longest_names_still_fit_into_a_host_name():
@@ -212,7 +214,7 @@ def test_the_schema_of_a_routing_table_prunes_nothing_that_the_codec_writes():
     assert set(body) == set(spec_of("RoutingTable")["properties"])
 
 
-@pytest.mark.parametrize("words", [ShardState, Role, OtherTables])
+@pytest.mark.parametrize("words", [ShardState, Role, OtherTables, UniqueKeys])
 def test_the_schema_of_a_routing_table_knows_every_word_of_the_codec(words):
     enums = [set(p["enum"]) for _, p in parts(spec_of("RoutingTable")) if "enum" in p]
     assert set(words) in enums

@@ -7,7 +7,7 @@ import builders
 from mitosis_operator import main
 from mitosis_operator.kube.kinds import EVENT, KEYSPACE, POD, ROUTING_TABLE, SECRET, SHARD, VOLUME
 from mitosis_operator.mysql.instance import Accounts, Promote, Verb
-from mitosis_routing.table import Role, ShardState
+from mitosis_routing.table import Role, ShardState, UniqueKeys
 from operators import World
 
 ONE = "shop-0-4096"
@@ -62,6 +62,13 @@ async def test_a_deleted_pod_of_a_replica_comes_back_on_its_volume() -> None:
     assert is_serving(world)
     assert world.kube.one(VOLUME, f"{ONE}-2")["metadata"]["uid"] == before
     assert host_of(world, f"{ONE}-2") == world.instances[f"{ONE}-2"].ip
+
+
+async def test_what_becomes_of_unique_keys_can_be_changed_later() -> None:
+    world, operator = await a_ready_world()
+    assert world.table().unique_keys is UniqueKeys.WARN
+    change(world, uniqueKeys="strict")
+    await world.until(operator, lambda: world.table().unique_keys is UniqueKeys.STRICT)
 
 
 async def test_writes_go_on_while_one_replica_is_away() -> None:

@@ -48,8 +48,9 @@ def printed(plan: Plan) -> str:
             return f"scatter {_list(shards)}{_flags(flags)}"
         case EveryShard(shards, flags):
             return f"every {_list(shards)}{_flags(flags)}"
-        case Ddl(verb, tables, shards):
-            return f"ddl {verb} {_list(tables)} on {_list(shards)}"
+        case Ddl(verb, tables, shards, warnings):
+            warned = "".join(f"; warns {code}: {text}" for code, text in warnings)
+            return f"ddl {verb} {_list(tables)} on {_list(shards)}{warned}"
         case TransactionControl() | SetTransaction() | Use() | Kill() | ConnectionId():
             return repr_of(plan)
         case OwnVariables(columns, is_shown):

@@ -1,8 +1,16 @@
 """Keyspaces for tests of the planner: schemas as information_schema tells them, and tables."""
 
 from mitosis_gate.planner.schema import Column, Schema, Table
+from mitosis_gate.planner.table_keys import PRIMARY, UniqueKey
 from mitosis_routing.keyspace import equal_ranges
-from mitosis_routing.table import OtherTables, RoutingTable, ShardRoute, ShardState, TableRule
+from mitosis_routing.table import (
+    OtherTables,
+    RoutingTable,
+    ShardRoute,
+    ShardState,
+    TableRule,
+    UniqueKeys,
+)
 
 _BIN = {"collation": "utf8mb4_0900_bin"}
 _PADDED = {"collation": "utf8mb4_bin", "pad_space": True}
@@ -29,6 +37,19 @@ SCHEMA = Schema(
                 Column("user_id", "bigint unsigned"),
                 Column("order_id", "bigint"),
                 Column("sku", "varchar(20)", **_TEXT),
+            ),
+            Table(
+                "accounts",
+                (
+                    Column("id", "bigint", auto_increment=True),
+                    Column("user_id", "bigint"),
+                    Column("mail", "varchar(64)", **_TEXT),
+                ),
+                unique_keys=(
+                    UniqueKey("both", ("user_id", "mail"), ("user_id", "mail")),
+                    UniqueKey("mail", ("mail(10)",), ()),
+                    UniqueKey(PRIMARY, ("id",), ("id",)),
+                ),
             ),
             _table("counters", Column("id", "tinyint"), Column("n", "int")),
             _table("generated", Column("id", "bigint", auto_increment=True), Column("n", "int")),
@@ -61,6 +82,7 @@ _KEYS = {
     "users": "user_id",
     "orders": "user_id",
     "order_items": "user_id",
+    "accounts": "user_id",
     "counters": "id",
     "generated": "id",
     "mails": "address",
@@ -89,6 +111,7 @@ def routing_table(
     rules: tuple[TableRule, ...] = RULES,
     default_key: str = "",
     others: OtherTables = OtherTables.REFUSE,
+    unique: UniqueKeys = UniqueKeys.WARN,
 ) -> RoutingTable:
     return RoutingTable(
         keyspace="shop",
@@ -100,13 +123,16 @@ def routing_table(
         tables=rules,
         default_sharding_key=default_key,
         other_tables=others,
+        unique_keys=unique,
     )
 
 
 KEYSPACES = {
     "four shards": routing_table(4),
     "four shards and unsharded tables": routing_table(4, others=OtherTables.UNSHARDED),
+    "four shards, uniqueKeys: strict": routing_table(4, unique=UniqueKeys.STRICT),
     "four shards by tenant_id": routing_table(4, (), "tenant_id", OtherTables.UNSHARDED),
     "one shard": routing_table(1),
+    "one shard, uniqueKeys: strict": routing_table(1, unique=UniqueKeys.STRICT),
     "one shard, nothing sharded": routing_table(1, (), "", OtherTables.UNSHARDED),
 }

@@ -4,12 +4,16 @@ MySQL cannot undo DDL, so what matters is that a failure half way is told exactl
 have the change, which one refused it and why, which were not tried. A failure on the first shard
 changes nothing and is passed on as it came. As in MySQL, DDL goes on when its client is gone, and
 stops when it is killed.
+
+Every shard gives the same warnings for the same statement, so each is told once; those that name a
+row are about rows of the shard.
 """
 
 import asyncio
 import logging
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 from mitosis_gate import metrics
 from mitosis_gate.backends.connection import BackendConnection
@@ -25,6 +29,7 @@ _NO_SUCH_TABLE = 1146
 _HAS_IT = frozenset({1007, 1050, 1051, 1060, 1061, 1068, 1091, 1146, 1826, 3822})
 """Errors of a change that has been made already: exists, is unknown, duplicate, cannot drop."""
 _NEXT_NUMBER = re.compile(rb" AUTO_INCREMENT=\d+")
+_OF_A_ROW = re.compile(r" at row \d+$")
 
 _AGAIN = {
     DdlVerb.CREATE_TABLE: "repeat it with IF NOT EXISTS",
@@ -40,21 +45,47 @@ _OTHERWISE = (
 )
 
 
+@dataclass
+class Warned:
+    """The warnings of all shards."""
+
+    count: int = 0
+    told: list[tuple[bytes, int, str]] = field(default_factory=list)
+    """Level, code and text; there may be fewer, as a server keeps only some."""
+
+    async def hear(self, backend: BackendConnection, ok: Ok) -> None:
+        """Call it before anything else runs there."""
+        if not ok.warnings:
+            return
+        try:
+            rows = (await backend.query(b"SHOW WARNINGS")).values()
+        except GateError as exc:
+            log.warning("cannot read the warnings of DDL: %s", exc.text)
+            rows = []
+        told = [
+            (level or b"", int(code or 0), (text or b"").decode(errors="replace"))
+            for level, code, text in rows
+        ]
+        new = [w for w in told if w not in self.told or _OF_A_ROW.search(w[2])]
+        self.told += new
+        self.count += ok.warnings - len(told) + len(new)
+
+
 async def run_everywhere(
     plan: Ddl,
     backends: Sequence[tuple[str, BackendConnection]],
     sql: bytes,
     job: Job | None = None,
-) -> list[Ok]:
-    """Return what each shard answered; raise the first failure, or PartlyDone with the report."""
-    answers: list[Ok] = []
-    for shard, backend in backends:
+) -> Warned:
+    """Return the warnings; raise the first failure, or PartlyDone with the report."""
+    warned = Warned()
+    names = [name for name, _ in backends]
+    for at, (shard, backend) in enumerate(backends):
         try:
-            answers.append(await _run_on(shard, backend, sql, job))
+            await _run_on(shard, backend, sql, job, warned)
         except (GateError, asyncio.CancelledError) as exc:
             problem = exc if isinstance(exc, GateError) else QueryKilled()
-            names = [name for name, _ in backends]
-            done = names[: len(answers)]
+            done = names[:at]
             metrics.DDL.labels(outcome="partly" if done else "failed").inc()
             if not done and isinstance(problem, MysqlError | QueryKilled):
                 raise problem from exc
@@ -64,25 +95,29 @@ async def run_everywhere(
     if job is not None:
         await _verify(plan, backends)
     metrics.DDL.labels(outcome="done").inc()
-    return answers
+    return warned
 
 
-async def _run_on(shard: str, backend: BackendConnection, sql: bytes, job: Job | None) -> Ok:
+async def _run_on(
+    shard: str, backend: BackendConnection, sql: bytes, job: Job | None, warned: Warned
+) -> None:
     """Make the change on one shard, if an earlier run of the job has not made it there."""
-    if job is None:
-        return (await backend.query(sql)).ok
-    if job.is_done(shard):
-        return Ok()
-    await job.begins(shard)
+    if job is not None and job.is_done(shard):
+        return
+    if job is not None:
+        await job.begins(shard)
+    ok = Ok()
     try:
         ok = (await backend.query(sql)).ok
     except MysqlError as exc:
+        if job is None:
+            raise
         if not (job.may_be_done(shard) and exc.number in _HAS_IT):
             await job.did_not(shard)
             raise
-        ok = Ok()
-    await job.did(shard)
-    return ok
+    if job is not None:
+        await job.did(shard)
+    await warned.hear(backend, ok)
 
 
 async def _verify(plan: Ddl, backends: Sequence[tuple[str, BackendConnection]]) -> None:
@@ -118,7 +153,7 @@ async def run_until_killed(
     sql: bytes,
     client: Client,
     job: Job | None = None,
-) -> list[Ok]:
+) -> Warned:
     """As `run_everywhere`, in a task that outlives the client but not KILL."""
     task = asyncio.create_task(run_everywhere(plan, backends, sql, job))
     try:

@@ -4,7 +4,7 @@ Rows are put one after the other, shard by shard, and never decoded. Column defi
 the first shard, once all shards agree on what the columns are.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from mitosis_gate.errors import ShardsDisagree
 from mitosis_gate.wire import constants as c
@@ -12,6 +12,7 @@ from mitosis_gate.wire import packets
 from mitosis_gate.wire.packets import Column, Ok
 
 MOST_WARNINGS = 0xFFFF
+"""As many as the protocol can tell."""
 ABOUT_TEXT = frozenset({1287, 1681, 3719, 3778, 3779})
 """Warnings of deprecated words and character sets: each server finds them when it reads the
 statement."""
@@ -62,11 +63,6 @@ def _meaning(column: Column) -> tuple[str, int, int, int, int]:
         column.decimals if column.type in _WITH_DECIMALS else 0,
         column.flags & c.FLAG_UNSIGNED,
     )
-
-
-def total_warnings(answers: Iterable[Ok]) -> int:
-    """As many as the protocol can tell."""
-    return min(sum(ok.warnings for ok in answers), MOST_WARNINGS)
 
 
 def same_effect(answers: Sequence[tuple[str, Ok]]) -> Ok:

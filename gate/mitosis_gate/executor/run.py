@@ -168,11 +168,15 @@ class Executor:
                 self._job(plan, sql, client) as job,
                 self._owned(client, shards) as backends,
             ):
-                answers = await ddl.run_until_killed(plan, backends, sql, client, job)
+                warned = await ddl.run_until_killed(plan, backends, sql, client, job)
         finally:
             await self._reload(client.account.keyspace)
         await self._renumber(plan, client)
-        client.send_ok(warnings=merge.total_warnings(answers))
+        client.keep_warnings(warned.told)
+        for code, text in plan.warnings:
+            client.warn(code, text)
+        count = warned.count + len(plan.warnings)
+        client.send_ok(warnings=min(count, merge.MOST_WARNINGS))
 
     def _job(
         self, plan: plans.Ddl, sql: bytes, client: Client

@@ -17,10 +17,10 @@ from typing import Protocol, TypeVar
 
 from mitosis_gate import metrics
 from mitosis_gate.backends.account import Account
-from mitosis_gate.backends.connection import BackendConnection
+from mitosis_gate.backends.connection import BackendConnection, Result
 from mitosis_gate.errors import GateError, ShardUnavailable, Unavailable, UnknownDatabase
 from mitosis_gate.executor.ddl_jobs import EPOCH
-from mitosis_gate.planner import schema
+from mitosis_gate.planner import schema, table_keys
 from mitosis_gate.planner.build import Planner
 from mitosis_gate.planner.schema import Schema
 from mitosis_gate.wire import packets
@@ -32,7 +32,8 @@ EPOCH_SECONDS = 1.0
 """How often a keyspace in use is asked whether some gate has changed its schema."""
 CHECKSUM = b"""\
 SELECT COUNT(*), IFNULL(BIT_XOR(CRC32(CONCAT_WS(CHAR(0), c.TABLE_NAME, t.TABLE_TYPE,
- c.ORDINAL_POSITION, c.COLUMN_NAME, c.COLUMN_TYPE, c.COLLATION_NAME, c.IS_NULLABLE, c.EXTRA))), 0)
+ c.ORDINAL_POSITION, c.COLUMN_NAME, c.COLUMN_TYPE, c.COLLATION_NAME, c.IS_NULLABLE, c.EXTRA,
+ c.COLUMN_KEY))), 0)
 FROM information_schema.COLUMNS c
 JOIN information_schema.TABLES t ON t.TABLE_SCHEMA = c.TABLE_SCHEMA AND t.TABLE_NAME = c.TABLE_NAME
 WHERE c.TABLE_SCHEMA = DATABASE()"""
@@ -169,13 +170,13 @@ class Planners:
 
     async def _load(self, keyspace: str) -> Planner:
         try:
-            checksum, rows = await self._from_some_shard(keyspace, _read_schema)
+            checksum, rows, keys = await self._from_some_shard(keyspace, _read_schema)
         except GateError:
             metrics.SCHEMA_LOADS.labels(outcome="failed").inc()
             raise
         metrics.SCHEMA_LOADS.labels(outcome="done").inc()
         self._checksums[keyspace] = checksum
-        found = schema.from_rows(rows)
+        found = schema.from_rows(rows, keys=table_keys.from_rows(keys))
         return self._make(keyspace, self._with_version(keyspace, found), self._table(keyspace))
 
     async def _from_some_shard(
@@ -234,7 +235,13 @@ async def _read_checksum(connection: BackendConnection) -> Checksum:
     return tuple(packets.read_text_row(result.rows[0]))
 
 
-async def _read_schema(connection: BackendConnection) -> tuple[Checksum, list[Row]]:
+async def _read_schema(connection: BackendConnection) -> tuple[Checksum, list[Row], list[Row]]:
+    """The checksum, and what the queries of `schema` and `table_keys` give."""
     checksum = await _read_checksum(connection)
-    result = await connection.query(schema.QUERY)
-    return checksum, [tuple(packets.read_text_row(row)) for row in result.rows]
+    columns = await connection.query(schema.QUERY)
+    keys = await connection.query(table_keys.QUERY)
+    return checksum, _rows(columns), _rows(keys)
+
+
+def _rows(result: Result) -> list[Row]:
+    return [tuple(row) for row in result.values()]

@@ -10,6 +10,7 @@ from mitosis_gate.planner.plan import Ddl, DdlVerb, Plan, Refuse
 from mitosis_gate.planner.refusals import refuse
 from mitosis_gate.planner.statement import Span, Statement
 from mitosis_gate.planner.table_names import Names, place_of, refused_name, shards_for
+from mitosis_gate.planner.unique_keys import NewKeys, judged
 
 
 def alter_table(statement: Statement) -> Plan:
@@ -20,17 +21,21 @@ def alter_table(statement: Statement) -> Plan:
     layout = statement.layout
     place = place_of(layout, name)
     tables = [name]
+    keys = NewKeys(statement)
+    keys.know(place.table)
     for part in statement.parts(names.at, len(statement.tokens)):
         refusal = _refused_action(statement, place, part)
         if refusal is not None:
             return refusal
+        keys.add_action(part)
         renamed = _new_name(statement, part)
         if renamed:
             tables.append(renamed)
             refusal = refused_name(layout, place, renamed)
             if refusal is not None:
                 return refusal
-    return Ddl(DdlVerb.ALTER_TABLE, tuple(tables), shards_for(layout, place.living))
+    plan = Ddl(DdlVerb.ALTER_TABLE, tuple(tables), shards_for(layout, place.living))
+    return judged(plan, name, place.key_name, keys)
 
 
 def _new_name(statement: Statement, part: Span) -> str:

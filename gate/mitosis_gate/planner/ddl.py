@@ -15,6 +15,7 @@ from mitosis_gate.planner.table_names import (
     refused_name,
     shards_for,
 )
+from mitosis_gate.planner.unique_keys import NewKeys, judged
 
 PROGRAMS = frozenset({"PROCEDURE", "FUNCTION", "TRIGGER", "EVENT"})
 _ACCOUNTS = frozenset({"USER", "ROLE"})
@@ -146,7 +147,12 @@ def _index(statement: Statement) -> Plan:
             name = Names(statement, at + 1).name()
             verb = DdlVerb.DROP_INDEX if statement.words[0] == "DROP" else DdlVerb.CREATE_INDEX
             place = place_of(statement.layout, name)
-            return Ddl(verb, (name,), shards_for(statement.layout, place.living))
+            plan = Ddl(verb, (name,), shards_for(statement.layout, place.living))
+            keys = NewKeys(statement)
+            if "UNIQUE" in statement.words:
+                keys.know(place.table)
+                keys.add_index(at)
+            return judged(plan, name, place.key_name, keys)
     raise BadSql("ON and the name of the table are missing")
 
 
@@ -159,12 +165,14 @@ def _create_table(statement: Statement) -> Plan:
         return _temporary(statement)
     if not names.skip("TABLE"):
         raise BadSql("TABLE is missing")
-    names.skip("IF", "NOT", "EXISTS")
+    spared = names.skip("IF", "NOT", "EXISTS")
     name = names.name()
     layout = statement.layout
+    exists = spared and name in layout.schema.tables
+    keys = NewKeys(statement)
     like = _like(statement, names)
     if like:
-        return _create_like(layout, name, like)
+        return _create_like(layout, name, like, keys, exists)
     if not statement.is_mark(names.at, "("):
         return _create_as(layout, name)
     end = statement.closing(names.at)
@@ -180,7 +188,9 @@ def _create_table(statement: Statement) -> Plan:
         refusal = refused_table(statement, rule, definitions, parts, options)
         if refusal is not None:
             return refusal
-    return Ddl(DdlVerb.CREATE_TABLE, (name,), shards_for(layout, living_of(rule)))
+    plan = Ddl(DdlVerb.CREATE_TABLE, (name,), shards_for(layout, living_of(rule)))
+    keys.add_elements(parts)
+    return judged(plan, name, rule.sharding_key, keys, exists)
 
 
 def _like(statement: Statement, names: Names) -> str:
@@ -188,12 +198,14 @@ def _like(statement: Statement, names: Names) -> str:
     return Names(statement, at + 1).name() if statement.word(at) == "LIKE" else ""
 
 
-def _create_like(layout: Layout, name: str, like: str) -> Plan:
+def _create_like(layout: Layout, name: str, like: str, keys: NewKeys, exists: bool) -> Plan:
     place = place_of(layout, like)
     refusal = refused_name(layout, place, name)
     if refusal is not None:
         return refusal
-    return Ddl(DdlVerb.CREATE_TABLE, (name,), shards_for(layout, place.living))
+    plan = Ddl(DdlVerb.CREATE_TABLE, (name,), shards_for(layout, place.living))
+    keys.copy(place.table)
+    return judged(plan, name, place.key_name, keys, exists)
 
 
 def _create_as(layout: Layout, name: str) -> Plan:

@@ -59,6 +59,7 @@ class Layout:
         self.slots = table.slots
         self.default_key = table.default_sharding_key
         self.other_tables = table.other_tables
+        self.unique_keys = table.unique_keys
         self.rules = {rule.name: rule for rule in table.tables}
         self.broken = "; ".join(table.problems())
         self._table = table

@@ -453,6 +453,8 @@ class Ddl:
     verb: DdlVerb
     tables: tuple[str, ...]
     shards: tuple[int, ...]
+    warnings: tuple[tuple[int, str], ...] = ()
+    """Of the gate, for whoever sent the statement, when it has run: code and text of each."""
 
 
 class TransactionVerb(StrEnum):

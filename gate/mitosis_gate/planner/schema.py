@@ -7,6 +7,8 @@ does not exist as far as the planner is concerned.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from mitosis_gate.planner.table_keys import UniqueKey
+
 
 @dataclass(frozen=True, slots=True)
 class Column:
@@ -28,6 +30,7 @@ class Table:
     name: str
     columns: tuple[Column, ...]
     view: bool = False
+    unique_keys: tuple[UniqueKey, ...] = ()
 
     def column(self, name: str) -> Column | None:
         """Column names do not depend on case."""
@@ -59,7 +62,11 @@ WHERE c.TABLE_SCHEMA = DATABASE() ORDER BY c.TABLE_NAME, c.ORDINAL_POSITION"""
 """Run on a connection whose database is the keyspace; its rows are what `from_rows` takes."""
 
 
-def from_rows(rows: Iterable[tuple[bytes | str | int | None, ...]], version: int = 0) -> Schema:
+def from_rows(
+    rows: Iterable[tuple[bytes | str | int | None, ...]],
+    version: int = 0,
+    keys: Mapping[str, tuple[UniqueKey, ...]] | None = None,
+) -> Schema:
     """Make a schema of the rows of QUERY, values as text (bytes or str) or numbers."""
     columns: dict[str, list[Column]] = {}
     views: set[str] = set()
@@ -70,7 +77,11 @@ def from_rows(rows: Iterable[tuple[bytes | str | int | None, ...]], version: int
         )
         if view == "1":
             views.add(table)
-    tables = {name: Table(name, tuple(found), name in views) for name, found in columns.items()}
+    unique = keys or {}
+    tables = {
+        name: Table(name, tuple(found), name in views, unique_keys=unique.get(name, ()))
+        for name, found in columns.items()
+    }
     return Schema(tables, version)
 
 

@@ -20,6 +20,7 @@ from mitosis_routing.table import (
     NO_LIMITS,
     OtherTables,
     TransactionMode,
+    UniqueKeys,
     UserLimits,
     UserTls,
 )
@@ -95,6 +96,7 @@ class Keyspace:
     tables: tuple[Table, ...] = ()
     default_sharding_key: str = ""
     other_tables: OtherTables = OtherTables.REFUSE
+    unique_keys: UniqueKeys = UniqueKeys.WARN
     users: tuple[User, ...] = ()
     status: KeyspaceStatus = KeyspaceStatus()
 
@@ -110,6 +112,7 @@ class Keyspace:
             tables=tuple(_read_table(t) for t in spec.parts("tables")),
             default_sharding_key=spec.text("defaultShardingKey", ""),
             other_tables=spec.choice("otherTables", OtherTables, OtherTables.REFUSE),
+            unique_keys=spec.choice("uniqueKeys", UniqueKeys, UniqueKeys.WARN),
             users=tuple(_read_user(u) for u in spec.parts("users")),
             status=KeyspaceStatus.from_body(body),
         )
@@ -129,6 +132,7 @@ class Keyspace:
             "shards": self.shards,
             "tables": [_table_spec(t) for t in self.tables],
             "otherTables": self.other_tables.value,
+            "uniqueKeys": self.unique_keys.value,
             "users": [_user_spec(u) for u in self.users],
             **self.template.to_spec(),
         }

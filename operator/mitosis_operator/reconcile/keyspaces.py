@@ -171,6 +171,7 @@ def _with_rules(table: RoutingTable, seen: KeyspaceSeen) -> RoutingTable:
         tables=tuple(TableRule(t.name, t.sharding_key, t.reference) for t in keyspace.tables),
         default_sharding_key=keyspace.default_sharding_key,
         other_tables=keyspace.other_tables,
+        unique_keys=keyspace.unique_keys,
         users=tuple(
             UserRef(
                 user.name,

@@ -246,7 +246,7 @@ CREATE INDEX i ON users (name)
 --> ddl CREATE INDEX users on 0,1,2,3
 
 CREATE UNIQUE INDEX i USING BTREE ON shop.users (name)
---> ddl CREATE INDEX users on 0,1,2,3
+--> ddl CREATE INDEX users on 0,1,2,3; warns 1503: UNIQUE KEY i (name) of users does not contain the sharding key user_id: it is unique only within a shard; with user_id among its columns it is unique over all shards
 
 DROP INDEX i ON users
 --> ddl DROP INDEX users on 0,1,2,3

@@ -167,6 +167,7 @@ class FakeClient:
         self.last_insert_id = 0
         self.warned: list[tuple[int, str]] = []
         self.noted: list[FakeBackend] = []
+        self.kept: list[tuple[bytes, int, str]] = []
         self.found_rows = 0
         self.user = "app"
         self.keyspace = table.keyspace
@@ -240,7 +241,8 @@ class FakeClient:
             for _, backend in backends:
                 self.give_back(backend)
 
-    def keep_warnings(self, warnings: Sequence[tuple[bytes, int, str]]) -> None: ...
+    def keep_warnings(self, warnings: Sequence[tuple[bytes, int, str]]) -> None:
+        self.kept += warnings
 
     async def commit(self) -> None:
         self.commits += 1
