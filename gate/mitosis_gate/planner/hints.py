@@ -79,7 +79,7 @@ def _text(statement: Statement) -> bytes | None:
     """What the comment says; several count as one."""
     tokens = statement.tokens
     end = tokens[1].start if len(tokens) > 1 else len(statement.sql)
-    if b"gate:" not in statement.sql[:end].lower():
+    if not tokens or b"gate:" not in statement.sql[:end].lower():
         return None
     outside = statement.sql[: tokens[0].start] + b" " + statement.sql[tokens[0].end : end]
     found = _COMMENT.findall(outside)

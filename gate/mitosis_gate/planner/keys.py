@@ -239,7 +239,7 @@ class Reading:
         nullable: bool,
         renamed: Sequence[str],
     ) -> None:
-        derived = Derived(nullable=nullable)
+        derived = Derived(nullable=nullable, ordered=_is_ordered(query, inner))
         columns = self._columns(query)
         if columns is not None and renamed:
             sure = len(renamed) == len(columns) and _in_order(columns)
@@ -338,8 +338,7 @@ class Reading:
         """The derived table in the block's own FROM that the column belongs to, if that is sure."""
         if column.table:
             return block.derived.get(column.table)
-        only = block.members[0] if len(block.members) == len(block.aliases) == 1 else None
-        return only if isinstance(only, Derived) else None
+        return block.only_derived
 
     def _keys_of(self, node: exp.Expr, block: Block) -> tuple[Source, ...]:
         """The sources whose sharding key the expression is."""
@@ -596,6 +595,16 @@ class _Common:
 
 
 _MOST_NAMED = 200
+
+
+def _is_ordered(query: exp.Expr, block: Block | None) -> bool:
+    if query.args.get("order"):
+        return True
+    if isinstance(query, exp.Subquery):
+        return _is_ordered(query.this, block)
+    only = block.only_derived if block is not None else None
+    plain = not any(query.args.get(name) for name in ("group", "distinct", "having"))
+    return bool(only and only.ordered and plain)
 
 
 def _in_order(columns: Columns) -> bool:

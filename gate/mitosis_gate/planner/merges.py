@@ -223,6 +223,8 @@ class _Selection:
         if outline.end != len(self.statement.tokens):
             raise NotMerged
         groups = self._groups()
+        if self._has_order_from_inside():
+            raise NotMerged
         if self.windows and (groups or self.distinct or not self._windows_are_local()):
             raise NotMerged
         local = bool(groups) and any(self._is_root_key(span) for span in groups)
@@ -233,6 +235,12 @@ class _Selection:
                 raise NotMerged
             return self._distinct()
         return self._rows(grouped=local)
+
+    def _has_order_from_inside(self) -> bool:
+        """Whether MySQL takes the ORDER BY of a derived table for that of the statement."""
+        own = any(self.outline.has(clause) for clause in ("ORDER", "GROUP", "HAVING"))
+        only = self.block.only_derived
+        return bool(only and only.ordered and not (own or self.distinct or self.aggregates))
 
     def is_concatenated(self, last: bool) -> bool:
         """Whether the rows of this part of a UNION ALL are those of the shards; behind the last

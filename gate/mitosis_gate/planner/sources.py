@@ -50,6 +50,8 @@ class Derived:
     """Its columns, in lower case, that are columns of tables inside, as they are there."""
     names: tuple[str, ...] = ()
     """All its columns in their order, in lower case, if that is known."""
+    ordered: bool = False
+    """Its ORDER BY is that of a SELECT around it that has nothing else in FROM and no own order."""
     inside: "tuple[Source, ...]" = ()
     """Sources one of whose rows is in each of its rows."""
     nullable: bool = False
@@ -79,6 +81,12 @@ class Block:
     @property
     def opaque(self) -> bool:
         return None in self.aliases.values()
+
+    @property
+    def only_derived(self) -> Derived | None:
+        """The derived table that its FROM is, and nothing else."""
+        alone = len(self.members) == len(self.aliases) == 1
+        return self.members[0] if alone and isinstance(self.members[0], Derived) else None
 
 
 def hash_alike(one: KeyColumn | None, other: KeyColumn | None) -> bool:

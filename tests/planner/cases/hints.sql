@@ -86,3 +86,6 @@ GATE EXPLAIN INSERT INTO users VALUES (1, 'a')
 
 GATE EXPLAIN
 --> 1064 (42000) [gate] this statement is not understood, so it is not sent anywhere: GATE EXPLAIN wants a statement
+
+/*gate: scatter=deny */
+--> empty, with a comment
