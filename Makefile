@@ -1,6 +1,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+RELAY := gate/mitosis_gate/relay/_compiled.abi3.so
 export PYTHONPATH :=
 
 .PHONY: help
@@ -11,12 +12,16 @@ $(BIN)/.ready: requirements/dev.lock pyproject.toml scripts/setup.py
 	$(PYTHON) scripts/setup.py
 	@touch $@
 
+$(RELAY): gate/mitosis_gate/relay/_compiled.c scripts/compiled_part.py $(BIN)/.ready
+	@$(BIN)/python scripts/compiled_part.py
+
 .PHONY: setup
-setup: $(BIN)/.ready ## Make the Python environment from the lock files
+setup: $(BIN)/.ready $(RELAY) ## Make the Python environment from the lock files
 
 .PHONY: machine
 machine: setup ## Install what this machine lacks, or say what it lacks
 	@$(BIN)/python -m mitosis_local prerequisites
+	@test -e $(RELAY) || $(BIN)/python scripts/compiled_part.py
 
 .PHONY: demo
 demo: setup ## From nothing to a sharded database on a local Kubernetes; leaves it running

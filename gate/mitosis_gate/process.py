@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from mitosis_gate import admin, api_server, metrics, peers, workers
+from mitosis_gate import admin, api_server, metrics, peers, relay, workers
 from mitosis_gate.admin import Admin
 from mitosis_gate.backends.scratch import Scratch
 from mitosis_gate.backends.topology import Topology
@@ -74,6 +74,7 @@ class Gate:
             self._credentials,
             self._settings.plan_cache_bytes,
             self._settings.schema_check_seconds,
+            self._settings.hold_seconds,
         )
         self._book.subscribe(self._topology.obey)
         self._book.subscribe(self._planners.obey)
@@ -204,7 +205,10 @@ class Gate:
         gc.set_threshold(*OLD_OBJECTS)
         self._is_serving = True
         self._changed.set()
-        log.info("serving clients on %s port %d", settings.listen_host, self._server.port)
+        how = "compiled" if relay.IS_COMPILED else "in plain Python"
+        log.info(
+            "serving clients on %s port %d, relay %s", settings.listen_host, self._server.port, how
+        )
 
     async def _wait_ready(self) -> None:
         await self._source.wait_synced()

@@ -17,6 +17,8 @@ from mitosis_gate.errors import NotStarted
 # A Service called mitosis-gate puts MITOSIS_GATE_PORT and MITOSIS_GATE_SERVICE_* into every pod of
 # its namespace: no option may be called so.
 ENVIRONMENT_PREFIX = "MITOSIS_GATE_"
+LEAST_PACKET_BYTES = 16 << 10
+"""Packets below this are forwarded without a look at the limit."""
 
 
 class BackendTls(StrEnum):
@@ -349,7 +351,9 @@ def _checked(settings: Settings) -> Settings:
     if settings.require_tls and settings.tls_dir is None:
         raise NotStarted("--require-tls needs --tls-dir with tls.crt and tls.key")
     _check_clients(settings)
-    least_one = ("max_clients", "max_backends", "max_packet_bytes")
+    if settings.max_packet_bytes < LEAST_PACKET_BYTES:
+        raise NotStarted(f"--max-packet-bytes must be {LEAST_PACKET_BYTES} or more")
+    least_one = ("max_clients", "max_backends")
     several = ("lock_wait_seconds", "frozen_seconds")
     merging = ("merge_max_rows", "merge_max_bytes", "merge_concurrency")
     for name in (*least_one, *several, *merging):

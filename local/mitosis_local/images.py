@@ -62,6 +62,8 @@ class Target:
     lock: str
     scripts: tuple[str, ...]
     packages: tuple[str, ...]
+    built_with: tuple[str, ...] = ()
+    """What else of the project decides what is in the wheel."""
 
     @property
     def repository(self) -> str:
@@ -86,6 +88,7 @@ TARGETS = (
         "gate.lock",
         ("mitosis-gate", "mitosis-gate-merge"),
         ("gate/mitosis_gate", "routing/mitosis_routing"),
+        ("scripts/compiled_part.py",),
     ),
 )
 
@@ -93,7 +96,7 @@ TARGETS = (
 def _sources(folders: Iterable[str]) -> Iterator[Path]:
     for folder in folders:
         for path in sorted((CHECKOUT / folder).rglob("*")):
-            if path.is_file() and "__pycache__" not in path.parts:
+            if path.is_file() and "__pycache__" not in path.parts and path.suffix != ".so":
                 yield path
 
 
@@ -104,6 +107,7 @@ def _lock(target: Target) -> Path:
 def tag(target: Target) -> str:
     """Hash of everything the image is made from."""
     files = [CHECKOUT / "Dockerfile", CHECKOUT / "pyproject.toml", _lock(target)]
+    files += (CHECKOUT / file for file in target.built_with)
     files += _sources(target.packages)
     parts: list[str | bytes] = [rootfs.key(), target.name, PYTHON]
     for file in files:

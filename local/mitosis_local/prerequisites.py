@@ -20,7 +20,9 @@ PATHS = ("/usr/local/go/bin", "/usr/local/sbin", "/usr/sbin", "/sbin")
 PACKAGES = {
     "/usr/lib/cni/bridge": "containernetworking-plugins",
     "/usr/share/keyrings/debian-archive-keyring.gpg": "debian-archive-keyring",
+    "/usr/include/stdio.h": "libc6-dev",
     "buildah": "buildah",
+    "cc": "gcc",
     "conntrack": "conntrack",
     "containerd": "containerd",
     "ip": "iproute2",

@@ -21,7 +21,8 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             (root / package / "main.py").write_text("1")
         (root / "requirements").mkdir(exist_ok=True)
         (root / "requirements" / target.lock).write_text("")
-    for name in ("Dockerfile", "pyproject.toml"):
+    (root / "scripts").mkdir()
+    for name in ("Dockerfile", "pyproject.toml", "scripts/compiled_part.py"):
         (root / name).write_text("")
     monkeypatch.setattr(images, "CHECKOUT", root)
     return root
@@ -34,6 +35,7 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("operator/mitosis_operator/main.py", {"operator", "instance"}),
         ("routing/mitosis_routing/main.py", {"operator", "instance", "gate"}),
         ("requirements/agent.lock", {"instance"}),
+        ("scripts/compiled_part.py", {"gate"}),
         ("Dockerfile", {"operator", "instance", "gate"}),
     ],
 )
@@ -51,6 +53,7 @@ def test_compiled_files_do_not_make_a_new_image(checkout: Path) -> None:
     cache = checkout / "gate/mitosis_gate/__pycache__"
     cache.mkdir()
     (cache / "main.pyc").write_bytes(b"x")
+    (cache.parent / "_compiled.abi3.so").write_bytes(b"x")
     assert images.tags() == before
 
 

@@ -23,6 +23,7 @@ from mitosis_gate.errors import (
     MysqlError,
     ShardUnavailable,
 )
+from mitosis_gate.relay import BackendState
 from mitosis_gate.wire import constants as c
 from mitosis_gate.wire import packets
 from mitosis_gate.wire.auth import ClientLogin
@@ -147,7 +148,7 @@ class Owner(Protocol):
         """End the statement that runs there, if one does; done when the server has done it."""
 
 
-class BackendConnection(asyncio.Protocol):
+class BackendConnection(BackendState, asyncio.Protocol):
     """Made by `connect`. One command at a time: `start` (or `query`, `stream`), then its end."""
 
     __slots__ = (
@@ -156,23 +157,10 @@ class BackendConnection(asyncio.Protocol):
         "_login_splitter",
         "_prefix",
         "_room",
-        "_sink",
         "_streamed",
-        "_transport",
         "account",
-        "alive",
-        "applied",
-        "autocommit",
         "draining",
-        "idle_since",
-        "in_transaction",
         "is_branch",
-        "is_foreign",
-        "is_idle",
-        "last_user",
-        "obsolete",
-        "owner",
-        "scanner",
         "server_version",
         "statements",
         "stream_head",
@@ -518,7 +506,7 @@ class BackendConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport  # type: ignore[assignment]
 
-    def data_received(self, data: bytes) -> None:
+    def take_answer(self, data: bytes) -> None:
         sink = self._sink
         if sink is None:
             self._unexpected(data)

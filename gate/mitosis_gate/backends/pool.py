@@ -16,6 +16,7 @@ from mitosis_gate.backends import connection as backend
 from mitosis_gate.backends.account import Account
 from mitosis_gate.backends.connection import BackendConnection, Target
 from mitosis_gate.errors import GateError, PoolExhausted
+from mitosis_gate.relay import LaneState
 from mitosis_gate.settings import Settings
 
 
@@ -23,10 +24,10 @@ class PoolRetired(Exception):
     """Ask the topology again: nothing may begin here now, or ever again."""
 
 
-class Lane:
+class Lane(LaneState):
     """The part of a pool that one account and one set of capabilities can use."""
 
-    __slots__ = ("account", "idle", "pool", "shard", "variant")
+    __slots__ = ("account", "shard", "variant")
 
     def __init__(self, pool: "Pool", account: Account, variant: int) -> None:
         self.pool = pool

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from mitosis_gate import metrics
 from mitosis_gate.errors import GateError, MysqlError, ResultTooSlow
+from mitosis_gate.relay import SessionState
 from mitosis_gate.session.last import ERROR, Left, Message
 from mitosis_gate.session.services import Services
 from mitosis_gate.wire import constants as c
@@ -17,7 +18,7 @@ _SENT_ALONE = 16 << 10
 """Bytes that are worth a write of their own."""
 
 
-class Answers(asyncio.Protocol):
+class Answers(SessionState, asyncio.Protocol):
     """The lowest layer of a session: its transport and what is written to it."""
 
     __slots__ = (
@@ -31,13 +32,9 @@ class Answers(asyncio.Protocol):
         "_left_at",
         "_messages",
         "_more_follows",
-        "_sequence",
-        "_services",
         "_titles",
-        "_transport",
         "binary",
         "capabilities",
-        "forwarded_statements",
     )
 
     def __init__(self, services: Services, capabilities: int) -> None:

@@ -61,27 +61,16 @@ class Forwarding(Lending):
     """The sink of the connections that work for a session."""
 
     __slots__ = (
-        "_active",
-        "_ends_after",
-        "_forwarded",
         "_counted_at",
         "_failed",
-        "_has_input",
         "_interruption",
         "_in_batch",
         "_locks",
         "_execution",
-        "_names",
         "_on_connection",
-        "_packet",
         "_put_off",
-        "_relayed",
         "_row_count",
-        "_strips",
-        "_task",
         "peer",
-        "began_at",
-        "write_blocked_at",
     )
 
     def __init__(

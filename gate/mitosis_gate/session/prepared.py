@@ -28,9 +28,18 @@ from mitosis_gate.wire import packets, statements
 from mitosis_gate.wire.codec import Splitter, frame, read_int
 from mitosis_gate.wire.scanner import Expect
 
-NO_FLAGS = Flag.NONE
 NEEDS_TASK = Flag.COMMITS | Flag.PINS | Flag.LAST | Flag.VARIABLES | Flag.CLOCK
 NEEDS_EXECUTOR = Flag.COMMITS | Flag.CLOCK
+
+
+class _AtOnce(dict[Flag, bool]):
+    def __missing__(self, flags: Flag) -> bool:
+        self[flags] = not flags & NEEDS_TASK
+        return self[flags]
+
+
+AT_ONCE = _AtOnce()
+"""By the flags of a plan for one shard: whether it needs no task."""
 ALSO_AS_TEXT = NEEDS_EXECUTOR | Flag.PINS | Flag.LAST
 """What is known only when the values are."""
 CURSOR = "cursor"
@@ -217,9 +226,7 @@ class Prepared(Forwarding):
             self._start(self._execute_later(statement, payload))
             return
         sent, plan = self._planned(statement, payload, planner)
-        if type(plan) is plans.OneShard and not (
-            plan.flags is not NO_FLAGS and plan.flags & NEEDS_TASK
-        ):
+        if type(plan) is plans.OneShard and AT_ONCE[plan.flags]:
             at_once = not statement.long_data and not sent.wants_cursor and not statement.cursor
             if at_once and self._execute_at_once(statement, sent, plan.shard):
                 return

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 
 class Accounts(Protocol):
+    def gate(self, keyspace: str) -> Account:
+        """The gate's own."""
+
     def named(self, user: str) -> Sequence[Account]:
         """That user in every keyspace that has one."""
 
@@ -35,6 +38,9 @@ class Planners(Protocol):
         """None: the schema is not known yet."""
 
     async def ready(self, keyspace: str) -> Planner: ...
+
+    async def is_newer(self, keyspace: str, planner: Planner) -> bool:
+        """Whether another one than this is in force, after a look at the schema's epoch."""
 
 
 class Desk(Protocol):

@@ -10,8 +10,10 @@ import logging
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
-from mitosis_gate import clock, metrics
+from mitosis_gate import clock, metrics, relay
 from mitosis_gate.backends.account import Account
+from mitosis_gate.backends.connection import BackendConnection
+from mitosis_gate.backends.pool import Lane
 from mitosis_gate.errors import (
     AccessDeniedToDatabase,
     BadHandshake,
@@ -26,20 +28,21 @@ from mitosis_gate.errors import (
     UnknownDatabase,
 )
 from mitosis_gate.planner import plan as plans
-from mitosis_gate.planner.plan import Flag, Plan
+from mitosis_gate.planner.plan import DEFAULT_VARIANT, Flag, Plan
 from mitosis_gate.planner.purity import is_pure
+from mitosis_gate.planner.rules import Point
 from mitosis_gate.session.forwarding import FIRST, WRITES
 from mitosis_gate.session.last import Left
 from mitosis_gate.session.lending import variables_of_login
-from mitosis_gate.session.prepared import NEEDS_EXECUTOR, NEEDS_TASK, NO_FLAGS
+from mitosis_gate.session.prepared import AT_ONCE, NEEDS_EXECUTOR, NEEDS_TASK
 from mitosis_gate.session.services import Services, Sessions
 from mitosis_gate.session.user_change import FIRST_ANSWER, UserChange
 from mitosis_gate.session.watched import Watched
-from mitosis_gate.transaction import AtOnce
+from mitosis_gate.transaction import AtOnce, Transaction
 from mitosis_gate.wire import charsets, packets, statements
 from mitosis_gate.wire import constants as c
 from mitosis_gate.wire.codec import frame
-from mitosis_gate.wire.scanner import Expect
+from mitosis_gate.wire.scanner import Expect, Scanner
 
 log = logging.getLogger(__name__)
 
@@ -87,7 +90,7 @@ class Session(Watched):
         """Take over the transport of the login."""
         self._transport = transport
 
-    def data_received(self, data: bytes) -> None:
+    def take(self, data: bytes) -> None:
         if self._active is None and self._task is None and not self._has_input:
             size = len(data)
             if (
@@ -347,12 +350,12 @@ class Session(Watched):
         if not self.current:
             self._start(self._query_later(sql, packet))
             return
-        if type(plan) is plans.OneShard:
-            flags = plan.flags
-            if flags is NO_FLAGS or not flags & NEEDS_TASK:
-                if not self._forward(plan.shard, packet, FIRST):
-                    self._start(self._forward_later(plan, packet))
-                return
+        self._carry_out(plan, sql, packet)
+
+    def carry_out(self, plan: Plan, sql: bytes, packet: bytes) -> None:
+        """A statement of which the plan under everything in force is known already."""
+        self._packet = packet
+        self.began_at = clock.now
         self._carry_out(plan, sql, packet)
 
     async def _query_later(self, sql: bytes, packet: bytes) -> None:
@@ -390,6 +393,10 @@ class Session(Watched):
         return plan
 
     def _carry_out(self, plan: Plan, sql: bytes, packet: bytes) -> None:
+        if type(plan) is plans.OneShard and AT_ONCE[plan.flags]:
+            if not self._forward(plan.shard, packet, FIRST):
+                self._start(self._forward_later(plan, packet))
+            return
         self._sequence = 1
         if type(plan) is plans.AnyShard and not plan.flags & NEEDS_TASK:
             if self._forward(self._choose(plan), packet, FIRST):
@@ -586,3 +593,16 @@ _HANDLERS: Mapping[int, Callable[[Session, bytes], None]] = {
     c.COM_STMT_RESET: Session._reset_statement,
     c.COM_STMT_FETCH: Session._fetch,
 }
+
+relay.learn(
+    session=Session,
+    backend=BackendConnection,
+    scanner=Scanner,
+    lane=Lane,
+    transaction=Transaction,
+    point=Point,
+    one_shard=plans.OneShard,
+    variant=DEFAULT_VARIANT,
+    at_once=AT_ONCE,
+    clock=clock,
+)

@@ -20,6 +20,7 @@ from mitosis_gate.executor.client import Client
 from mitosis_gate.executor.commit import Branch, Commits
 from mitosis_gate.executor.savepoints import Savepoints
 from mitosis_gate.executor.xids import Xid, new_gtrid
+from mitosis_gate.relay import BranchesState
 from mitosis_routing.table import TransactionMode
 
 Backends = list[tuple[str, BackendConnection]]
@@ -70,7 +71,7 @@ class Holder(Client, Protocol):
         """The transaction needs it no more: back to its pool, unless it is pinned."""
 
 
-class Branches:
+class Branches(BranchesState):
     """`waits` and `bound` are read for every statement."""
 
     __slots__ = (
@@ -79,15 +80,12 @@ class Branches:
         "_has_snapshot",
         "_holder",
         "_is_tracked",
-        "_joined",
         "_lost",
         "_next",
         "_own",
         "_read_only",
         "_rolling",
         "_savepoints",
-        "bound",
-        "waits",
     )
 
     def __init__(self, holder: Holder) -> None:

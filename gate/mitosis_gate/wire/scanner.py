@@ -8,6 +8,7 @@ session tracking: then its session-state block is cut out.
 from enum import IntEnum
 
 from mitosis_gate.errors import MalformedPacket, MysqlError
+from mitosis_gate.relay import ScannerState
 from mitosis_gate.wire import constants as c
 from mitosis_gate.wire import packets
 from mitosis_gate.wire.codec import frame, read_lenenc
@@ -39,27 +40,16 @@ _HEAD_BYTES = 2048
 _UNUSUAL = c.STATUS_MORE_RESULTS | c.STATUS_SESSION_STATE_CHANGED
 
 
-class Scanner:
+class Scanner(ScannerState):
     """Fed with the chunks of one answer; says after each what may be passed on.
 
     Bytes are held back only where a chunk ends inside a header or inside the last packet.
     """
 
     __slots__ = (
-        "_head",
-        "_held",
         "_left",
-        "_skip",
-        "done",
-        "error",
-        "expect",
-        "keeps_eof",
-        "last",
         "prepared",
         "sends_file",
-        "status",
-        "strips",
-        "warnings",
     )
 
     def __init__(self, keeps_eof: bool) -> None:

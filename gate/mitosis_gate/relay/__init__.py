@@ -1,0 +1,40 @@
+"""The common case: one statement for one shard out, its answer back.
+
+`_compiled` (C, limited API of Python 3.11) does it without a line of Python between the sockets. It
+is optional: without it, or with MITOSIS_PLAIN=1 in the environment, `plain` leaves everything to
+the sessions and connections, which do the same.
+"""
+
+import os
+from typing import TYPE_CHECKING
+
+PLAIN = "MITOSIS_PLAIN"
+"""Of the environment; `1`: do without the compiled part."""
+
+if TYPE_CHECKING or os.environ.get(PLAIN) == "1":
+    from mitosis_gate.relay import plain as _chosen
+else:
+    try:
+        from mitosis_gate.relay import _compiled as _chosen
+    except ImportError:
+        from mitosis_gate.relay import plain as _chosen
+
+IS_COMPILED = _chosen.__name__.endswith("._compiled")
+
+SessionState = _chosen.SessionState
+BackendState = _chosen.BackendState
+ScannerState = _chosen.ScannerState
+LaneState = _chosen.LaneState
+BranchesState = _chosen.BranchesState
+learn = _chosen.learn
+
+__all__ = [
+    "IS_COMPILED",
+    "PLAIN",
+    "BackendState",
+    "BranchesState",
+    "LaneState",
+    "ScannerState",
+    "SessionState",
+    "learn",
+]

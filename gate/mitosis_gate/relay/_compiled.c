@@ -1,0 +1,697 @@
+/* The common case of the gate in C: one statement for one shard out, its answer back.
+
+   Everything here has its twin in Python, which decides alone when anything at all is unusual:
+   `forward` and `pass_on` look first and change nothing before they know that they can finish, and
+   answer "not mine" otherwise. So the rules of a session are those of session/ and backends/, and a
+   gate without this module does the same, only slower.
+
+   The objects' attributes that are read for each statement lie in C structures, which the Python
+   classes inherit (see plain.py for their names). Only the limited API of Python 3.11 is used, so
+   one file serves this and all later versions. */
+
+#define PY_SSIZE_T_CLEAN
+#define Py_LIMITED_API 0x030B0000
+#include <Python.h>
+#include <structmember.h>
+
+#include <stdint.h>
+#include <string.h>
+
+#define LONGEST 8192 /* bytes of a statement that is looked at here */
+#define SAMPLE 63    /* as session.forwarding.SAMPLE */
+#define STATUS_IN_TRANS 1
+#define STATUS_AUTOCOMMIT 2
+#define COM_QUERY 3
+
+/* attributes: the C name and the name in Python */
+
+#define SESSION(F)                                                                                 \
+    F(ACTIVE, "_active")                                                                           \
+    F(TASK, "_task")                                                                               \
+    F(HAS_INPUT, "_has_input")                                                                     \
+    F(NAMES, "_names")                                                                             \
+    F(LANES, "_lanes")                                                                             \
+    F(PLANNER, "_planner")                                                                         \
+    F(SERVICES, "_services")                                                                       \
+    F(HOME, "_home")                                                                               \
+    F(VARIANT, "_variant")                                                                         \
+    F(CURRENT, "current")                                                                          \
+    F(TRANSACTION, "_transaction")                                                                 \
+    F(KEPT, "_kept")                                                                               \
+    F(VARIABLES, "_variables")                                                                     \
+    F(PACKET, "_packet")                                                                           \
+    F(BEGAN_AT, "began_at")                                                                        \
+    F(LAST, "_last")                                                                               \
+    F(FORWARDED, "_forwarded")                                                                     \
+    F(SEQUENCE, "_sequence")                                                                       \
+    F(STATEMENTS, "forwarded_statements")                                                          \
+    F(STRIPS, "_strips")                                                                           \
+    F(TRANSPORT, "_transport")                                                                     \
+    F(RELAYED, "_relayed")                                                                         \
+    F(PINS, "_pins")                                                                               \
+    F(BLOCKED_AT, "write_blocked_at")                                                              \
+    F(ENDS_AFTER, "_ends_after")                                                                   \
+    F(CONNECTION_ID, "connection_id")
+
+#define BACKEND(F)                                                                                 \
+    F(SINK, "_sink")                                                                               \
+    F(SCANNER, "scanner")                                                                          \
+    F(IN_TRANSACTION, "in_transaction")                                                            \
+    F(AUTOCOMMIT, "autocommit")                                                                    \
+    F(OWNER, "owner")                                                                              \
+    F(ALIVE, "alive")                                                                              \
+    F(IS_IDLE, "is_idle")                                                                          \
+    F(OBSOLETE, "obsolete")                                                                        \
+    F(IS_FOREIGN, "is_foreign")                                                                    \
+    F(APPLIED, "applied")                                                                          \
+    F(IDLE_SINCE, "idle_since")                                                                    \
+    F(LAST_USER, "last_user")                                                                      \
+    F(TRANSPORT, "_transport")
+
+#define SCANNER(F)                                                                                 \
+    F(HELD, "_held")                                                                               \
+    F(SKIP, "_skip")                                                                               \
+    F(EXPECT, "expect")                                                                            \
+    F(HEAD, "_head")                                                                               \
+    F(KEEPS_EOF, "keeps_eof")                                                                      \
+    F(STATUS, "status")                                                                            \
+    F(WARNINGS, "warnings")                                                                        \
+    F(ERROR, "error")                                                                              \
+    F(LAST, "last")                                                                                \
+    F(DONE, "done")                                                                                \
+    F(STRIPS, "strips")
+
+#define LANE(F)                                                                                    \
+    F(IDLE, "idle")                                                                                \
+    F(POOL, "pool")
+
+#define BRANCHES(F)                                                                                \
+    F(WAITS, "waits")                                                                              \
+    F(BOUND, "bound")                                                                              \
+    F(JOINED, "_joined")
+
+#define SESSION_FIELD(name, text) S_##name,
+#define BACKEND_FIELD(name, text) B_##name,
+#define SCANNER_FIELD(name, text) C_##name,
+#define LANE_FIELD(name, text) L_##name,
+#define BRANCHES_FIELD(name, text) T_##name,
+enum { SESSION(SESSION_FIELD) S_COUNT };
+enum { BACKEND(BACKEND_FIELD) B_COUNT };
+enum { SCANNER(SCANNER_FIELD) C_COUNT };
+enum { LANE(LANE_FIELD) L_COUNT };
+enum { BRANCHES(BRANCHES_FIELD) T_COUNT };
+
+/* One structure for all of them: the number of fields is what their types differ in. */
+typedef struct {
+    PyObject_HEAD
+    PyObject *at[1];
+} State;
+
+#define AT(object, field) (((State *)(object))->at[field])
+#define FIELD_MEMBER(prefix, name, text)                                                           \
+    {text, T_OBJECT_EX, offsetof(State, at) + prefix##_##name * sizeof(PyObject *), 0, NULL},
+#define SESSION_MEMBER(name, text) FIELD_MEMBER(S, name, text)
+#define BACKEND_MEMBER(name, text) FIELD_MEMBER(B, name, text)
+#define SCANNER_MEMBER(name, text) FIELD_MEMBER(C, name, text)
+#define LANE_MEMBER(name, text) FIELD_MEMBER(L, name, text)
+#define BRANCHES_MEMBER(name, text) FIELD_MEMBER(T, name, text)
+static PyMemberDef session_members[] = {SESSION(SESSION_MEMBER){NULL, 0, 0, 0, NULL}};
+static PyMemberDef backend_members[] = {BACKEND(BACKEND_MEMBER){NULL, 0, 0, 0, NULL}};
+static PyMemberDef scanner_members[] = {SCANNER(SCANNER_MEMBER){NULL, 0, 0, 0, NULL}};
+static PyMemberDef lane_members[] = {LANE(LANE_MEMBER){NULL, 0, 0, 0, NULL}};
+static PyMemberDef branches_members[] = {BRANCHES(BRANCHES_MEMBER){NULL, 0, 0, 0, NULL}};
+
+/* What `learn` was told, and names. The module lives as long as the process. */
+
+static PyObject *session_type, *backend_type, *scanner_type, *lane_type, *transaction_type,
+    *point_type, *one_shard_type, *usual_variant, *at_once, *clock_dict;
+static PyObject *zero, *one, *no_bytes, *usual_status, *transaction_status;
+static PyObject *n_now, *n_current, *n_lanes, *n_planners, *n_planner, *n_endings, *n_digits,
+    *n_plans, *n_mask, *n_flags, *n_shard, *n_write, *n_waiting, *n_note_statement, *n_take,
+    *n_take_answer, *n_route, *n_carry_out;
+static uint32_t crc_table[256];
+
+static uint32_t
+crc32_of(const unsigned char *bytes, Py_ssize_t size)
+{
+    uint32_t crc = 0xFFFFFFFFu;
+    for (Py_ssize_t i = 0; i < size; i++)
+        crc = crc_table[(crc ^ bytes[i]) & 0xFF] ^ (crc >> 8);
+    return crc ^ 0xFFFFFFFFu;
+}
+
+static void
+put(PyObject *object, int field, PyObject *value)
+{
+    PyObject *old = AT(object, field);
+    AT(object, field) = Py_NewRef(value);
+    Py_XDECREF(old);
+}
+
+static int
+is_a(PyObject *object, PyObject *type)
+{
+    return (PyObject *)Py_TYPE(object) == type;
+}
+
+static int
+is_falsy(PyObject *value)
+{
+    return PyObject_IsTrue(value) == 0;
+}
+
+/* The number in an attribute; -1 when it is none, or out of the range that is possible here. */
+static Py_ssize_t
+number_of(PyObject *object, PyObject *name)
+{
+    PyObject *value = PyObject_GetAttr(object, name);
+    Py_ssize_t number = value != NULL ? PyLong_AsSsize_t(value) : -1;
+    Py_XDECREF(value);
+    return number;
+}
+
+static int
+write_to(PyObject *transport, PyObject *data)
+{
+    PyObject *nothing = PyObject_CallMethodObjArgs(transport, n_write, data, NULL);
+    Py_XDECREF(nothing);
+    return nothing != NULL ? 1 : -1;
+}
+
+/* As the shortcut of Planner.route for a statement that ends with its key: a new reference to the
+   plan; NULL without an error when it does not, or is not known to. */
+static PyObject *
+plan_by_ending(PyObject *planner, const char *sql, Py_ssize_t size)
+{
+    Py_ssize_t head_size = size;
+    while (head_size > 0 && sql[head_size - 1] >= '0' && sql[head_size - 1] <= '9')
+        head_size--;
+    Py_ssize_t digits = size - head_size;
+    if (digits == 0 || sql[head_size] == '0')
+        return NULL;
+    PyObject *plan = NULL, *plans = NULL;
+    PyObject *head = PyBytes_FromStringAndSize(sql, head_size);
+    PyObject *endings = PyObject_GetAttr(planner, n_endings);
+    if (head == NULL || endings == NULL)
+        goto end;
+    PyObject *point = PyDict_GetItemWithError(endings, head);
+    if (point == NULL || !is_a(point, point_type) || digits >= number_of(point, n_digits))
+        goto end;
+    Py_ssize_t mask = number_of(point, n_mask);
+    plans = PyObject_GetAttr(point, n_plans);
+    if (mask < 0 || plans == NULL)
+        goto end;
+    plan = PyTuple_GetItem(plans, crc32_of((const unsigned char *)sql + head_size, digits) & mask);
+    Py_XINCREF(plan);
+end:
+    Py_XDECREF(head);
+    Py_XDECREF(endings);
+    Py_XDECREF(plans);
+    return plan;
+}
+
+/* Whether the plan is for one shard and needs no task. */
+static int
+is_at_once(PyObject *plan)
+{
+    if (!is_a(plan, one_shard_type))
+        return 0;
+    PyObject *flags = PyObject_GetAttr(plan, n_flags);
+    PyObject *answer = flags != NULL ? PyObject_GetItem(at_once, flags) : NULL;
+    Py_XDECREF(flags);
+    Py_XDECREF(answer);
+    return answer == Py_True;
+}
+
+/* The planner in force, a new reference; NULL without an error when it is another one. */
+static PyObject *
+planner_in_force(PyObject *self)
+{
+    PyObject *planners = PyObject_GetAttr(AT(self, S_SERVICES), n_planners);
+    if (planners == NULL)
+        return NULL;
+    PyObject *planner = PyObject_CallMethodObjArgs(planners, n_planner, AT(self, S_HOME), NULL);
+    Py_DECREF(planners);
+    if (planner == NULL || (planner != Py_None && planner == AT(self, S_PLANNER)))
+        return planner;
+    Py_DECREF(planner);
+    return NULL;
+}
+
+/* The lane of the shard that a plan names, a new reference; NULL without an error when there is no
+   connection to have at once. */
+static PyObject *
+lane_of(PyObject *self, PyObject *plan)
+{
+    Py_ssize_t shard = number_of(plan, n_shard);
+    PyObject *lanes = PyObject_GetAttr(AT(self, S_LANES), n_lanes);
+    PyObject *lane = NULL;
+    if (lanes != NULL && shard >= 0)
+        lane = PyTuple_GetItem(lanes, shard);
+    if (lane != NULL && !is_a(lane, lane_type))
+        lane = NULL;
+    Py_XINCREF(lane);
+    Py_XDECREF(lanes);
+    return lane;
+}
+
+/* The connection that a statement may take at once, borrowed; NULL: none. */
+static PyObject *
+connection_for(PyObject *self, PyObject *lane)
+{
+    PyObject *transaction = AT(self, S_TRANSACTION);
+    if (!is_a(transaction, transaction_type) || AT(transaction, T_WAITS) != Py_False)
+        return NULL;
+    PyObject *connection = AT(transaction, T_BOUND);
+    if (connection == Py_None) {
+        PyObject *idle = AT(lane, L_IDLE);
+        Py_ssize_t count = PyList_Size(idle);
+        if (AT(self, S_KEPT) != Py_None || count < 1)
+            return NULL;
+        connection = PyList_GetItem(idle, count - 1);
+    }
+    if (connection == NULL || !is_a(connection, backend_type) ||
+        AT(connection, B_OWNER) != lane || AT(connection, B_ALIVE) != Py_True ||
+        AT(connection, B_OBSOLETE) != Py_False ||
+        AT(connection, B_APPLIED) != AT(self, S_VARIABLES) ||
+        AT(connection, B_TRANSPORT) == Py_None || !is_a(AT(connection, B_SCANNER), scanner_type))
+        return NULL;
+    return connection;
+}
+
+/* Send a statement on a connection that `connection_for` gave. */
+static int
+send_on(PyObject *self, PyObject *lane, PyObject *connection, PyObject *data, PyObject *now)
+{
+    if (AT(AT(self, S_TRANSACTION), T_BOUND) == Py_None) {
+        PyObject *idle = AT(lane, L_IDLE);
+        Py_ssize_t count = PyList_Size(idle);
+        if (PyList_SetSlice(idle, count - 1, count, NULL) < 0)
+            return -1;
+        put(connection, B_IS_IDLE, Py_False);
+    }
+    PyObject *statements = PyLong_FromLong(PyLong_AsLong(AT(self, S_STATEMENTS)) + 1);
+    if (statements == NULL)
+        return -1;
+    put(self, S_STATEMENTS, statements);
+    Py_DECREF(statements);
+    put(self, S_PACKET, data);
+    put(self, S_BEGAN_AT, now);
+    put(self, S_ACTIVE, connection);
+    put(self, S_LAST, connection);
+    put(self, S_FORWARDED, Py_False);
+    put(self, S_SEQUENCE, one);
+    put(connection, B_LAST_USER, AT(self, S_CONNECTION_ID));
+    put(connection, B_SINK, self);
+    PyObject *scanner = AT(connection, B_SCANNER);
+    put(scanner, C_EXPECT, zero);
+    put(scanner, C_STRIPS, AT(self, S_STRIPS));
+    put(scanner, C_DONE, Py_False);
+    return write_to(AT(connection, B_TRANSPORT), data);
+}
+
+/* Send it if the right connection is there and ready: 1; 0: nothing was done; -1: error. */
+static int
+send_planned(PyObject *self, PyObject *plan, PyObject *data)
+{
+    if (!is_at_once(plan))
+        return PyErr_Occurred() ? -1 : 0;
+    PyObject *lane = lane_of(self, plan);
+    if (lane == NULL)
+        return PyErr_Occurred() ? -1 : 0;
+    int done = 0;
+    PyObject *connection = connection_for(self, lane);
+    PyObject *now = PyDict_GetItemWithError(clock_dict, n_now);
+    if (connection != NULL && now != NULL) {
+        Py_INCREF(connection);
+        done = send_on(self, lane, connection, data, now);
+        Py_DECREF(connection);
+    }
+    Py_DECREF(lane);
+    return PyErr_Occurred() ? -1 : done;
+}
+
+/* Plan it as every other statement is; then send it, or leave what to do with the plan to
+   Session.carry_out. */
+static int
+route_and_send(PyObject *self, PyObject *planner, PyObject *data, Py_ssize_t at)
+{
+    int done = -1;
+    PyObject *plan = NULL;
+    PyObject *sql = PyBytes_FromStringAndSize(PyBytes_AsString(data) + at, PyBytes_Size(data) - at);
+    if (sql != NULL)
+        plan = PyObject_CallMethodObjArgs(planner, n_route, sql, usual_variant, NULL);
+    if (plan != NULL)
+        done = send_planned(self, plan, data);
+    if (done == 0) {
+        PyObject *nothing = PyObject_CallMethodObjArgs(self, n_carry_out, plan, sql, data, NULL);
+        Py_XDECREF(nothing);
+        done = nothing != NULL ? 1 : -1;
+    }
+    Py_XDECREF(plan);
+    Py_XDECREF(sql);
+    return done;
+}
+
+/* 1: done; 0: not a case for this module, and nothing was done; -1: an error is set. */
+static int
+forward(PyObject *self, PyObject *data)
+{
+    if (!is_a(self, session_type) || !PyBytes_CheckExact(data))
+        return 0;
+    Py_ssize_t size = PyBytes_Size(data);
+    const unsigned char *bytes = (const unsigned char *)PyBytes_AsString(data);
+    if (size < 6 || size > LONGEST || bytes[3] != 0 || bytes[4] != COM_QUERY ||
+        (bytes[0] | bytes[1] << 8 | bytes[2] << 16) != size - 4)
+        return 0;
+    if (AT(self, S_ACTIVE) != Py_None || AT(self, S_TASK) != Py_None ||
+        AT(self, S_HAS_INPUT) != Py_False || AT(self, S_VARIANT) != usual_variant ||
+        AT(self, S_LANES) == Py_None || !is_falsy(AT(self, S_BLOCKED_AT)) ||
+        is_falsy(AT(self, S_CURRENT)))
+        return 0;
+    Py_ssize_t at = 5;
+    if (AT(self, S_NAMES) == Py_True) {
+        if (size < 8 || bytes[5] != 0 || bytes[6] != 1)
+            return 0;
+        at = 7;
+    }
+    PyObject *fresh = PyObject_GetAttr(AT(self, S_LANES), n_current);
+    Py_XDECREF(fresh);
+    if (fresh != Py_True)
+        return fresh == NULL ? -1 : 0;
+    PyObject *planner = planner_in_force(self);
+    if (planner == NULL)
+        return PyErr_Occurred() ? -1 : 0;
+    int done = -1;
+    PyObject *plan = plan_by_ending(planner, (const char *)bytes + at, size - at);
+    if (plan != NULL) {
+        done = send_planned(self, plan, data);
+        Py_DECREF(plan);
+    }
+    else if (!PyErr_Occurred())
+        done = route_and_send(self, planner, data, at);
+    Py_DECREF(planner);
+    return done;
+}
+
+/* The status at the end of an answer that is whole, begins with the columns of the answer before
+   and ends with nothing unusual to tell; -1: it is another one. See Scanner.feed. */
+static int
+plain_end(PyObject *scanner, PyObject *data)
+{
+    if (!is_a(scanner, scanner_type))
+        return -1;
+    PyObject *head = AT(scanner, C_HEAD);
+    if (AT(scanner, C_EXPECT) != zero || AT(scanner, C_SKIP) != zero ||
+        !is_falsy(AT(scanner, C_HELD)) || !PyBytes_CheckExact(head))
+        return -1;
+    Py_ssize_t at = PyBytes_Size(head), size = PyBytes_Size(data);
+    const unsigned char *bytes = (const unsigned char *)PyBytes_AsString(data);
+    if (at == 0 || size < at || memcmp(bytes, PyBytes_AsString(head), at) != 0)
+        return -1;
+    while (at + 4 < size) {
+        Py_ssize_t length = bytes[at] | bytes[at + 1] << 8 | bytes[at + 2] << 16;
+        Py_ssize_t end = at + 4 + length;
+        if (bytes[at + 4] < 0xFE) {
+            at = end;
+            continue;
+        }
+        if (bytes[at + 4] != 0xFE || end != size)
+            return -1;
+        int keeps_eof = AT(scanner, C_KEEPS_EOF) == Py_True;
+        if (length != (keeps_eof ? 5 : 7))
+            return -1;
+        const unsigned char *tail = bytes + at + 5 + (keeps_eof ? 0 : 2);
+        int first = tail[0] | tail[1] << 8, second = tail[2] | tail[3] << 8;
+        if ((keeps_eof ? first : second) != 0) /* warnings */
+            return -1;
+        return keeps_eof ? second : first;
+    }
+    return -1;
+}
+
+/* Whether the session has nothing open beside a transaction on this connection. */
+static int
+is_simple(PyObject *sink, PyObject *connection, int status)
+{
+    PyObject *transaction = AT(sink, S_TRANSACTION);
+    if (!is_a(transaction, transaction_type))
+        return 0;
+    PyObject *bound = AT(transaction, T_BOUND);
+    if (status == STATUS_AUTOCOMMIT) {
+        if (bound != Py_None || AT(connection, B_IN_TRANSACTION) != Py_False)
+            return 0;
+    }
+    else if (bound != connection || AT(connection, B_IN_TRANSACTION) != Py_True ||
+             !is_falsy(AT(transaction, T_JOINED)))
+        return 0;
+    return AT(sink, S_RELAYED) == Py_None && AT(sink, S_ENDS_AFTER) == Py_None &&
+           AT(sink, S_HAS_INPUT) == Py_False && AT(sink, S_TASK) == Py_None &&
+           is_falsy(AT(sink, S_PINS)) && is_falsy(AT(sink, S_BLOCKED_AT)) &&
+           AT(sink, S_TRANSPORT) != Py_None && AT(connection, B_AUTOCOMMIT) == Py_True &&
+           AT(connection, B_ALIVE) == Py_True && AT(connection, B_OBSOLETE) == Py_False &&
+           AT(connection, B_IS_FOREIGN) == Py_False && AT(connection, B_IS_IDLE) == Py_False;
+}
+
+/* The pool's clock when a connection of it may lie idle, a new reference; NULL without an error
+   when somebody waits for one. */
+static PyObject *
+time_to_rest(PyObject *lane)
+{
+    PyObject *pool = AT(lane, L_POOL);
+    PyObject *waiting = PyObject_GetAttr(pool, n_waiting);
+    if (waiting == NULL)
+        return NULL;
+    Py_ssize_t count = PyObject_Size(waiting);
+    Py_DECREF(waiting);
+    return count == 0 ? PyObject_GetAttr(pool, n_now) : NULL;
+}
+
+/* As `forward`, for an answer. */
+static int
+pass_on(PyObject *self, PyObject *data)
+{
+    PyObject *sink = AT(self, B_SINK);
+    if (!is_a(sink, session_type) || !PyBytes_CheckExact(data))
+        return 0;
+    PyObject *scanner = AT(self, B_SCANNER);
+    int status = plain_end(scanner, data);
+    if (status != STATUS_AUTOCOMMIT && status != (STATUS_AUTOCOMMIT | STATUS_IN_TRANS))
+        return 0;
+    PyObject *lane = AT(self, B_OWNER);
+    if (!is_a(lane, lane_type) || !is_simple(sink, self, status))
+        return 0;
+    int is_over = status == STATUS_AUTOCOMMIT;
+    PyObject *rests_from = is_over ? time_to_rest(lane) : Py_NewRef(Py_None);
+    PyObject *now = PyDict_GetItemWithError(clock_dict, n_now);
+    if (rests_from == NULL || now == NULL) {
+        Py_XDECREF(rests_from);
+        return PyErr_Occurred() ? -1 : 0;
+    }
+    put(scanner, C_STATUS, is_over ? usual_status : transaction_status);
+    put(scanner, C_WARNINGS, zero);
+    put(scanner, C_ERROR, Py_None);
+    put(scanner, C_LAST, no_bytes);
+    put(scanner, C_DONE, Py_True);
+    Py_INCREF(sink);
+    put(self, B_SINK, Py_None);
+    put(sink, S_ACTIVE, Py_None);
+    int done = write_to(AT(sink, S_TRANSPORT), data);
+    if (is_over) {
+        put(self, B_IDLE_SINCE, rests_from);
+        put(self, B_IS_IDLE, Py_True);
+        if (PyList_Append(AT(lane, L_IDLE), self) < 0)
+            done = -1;
+    }
+    Py_DECREF(rests_from);
+    if (done > 0 &&
+        (now != AT(sink, S_BEGAN_AT) || (PyLong_AsLong(AT(sink, S_STATEMENTS)) & SAMPLE) == 0)) {
+        PyObject *nothing = PyObject_CallMethodObjArgs(sink, n_note_statement, NULL);
+        Py_XDECREF(nothing);
+        done = nothing != NULL ? 1 : -1;
+    }
+    Py_DECREF(sink);
+    return done;
+}
+
+static PyObject *
+or_slowly(int done, PyObject *self, PyObject *name, PyObject *data)
+{
+    if (done < 0)
+        return NULL;
+    if (done)
+        Py_RETURN_NONE;
+    return PyObject_CallMethodObjArgs(self, name, data, NULL);
+}
+
+static PyObject *
+session_data_received(PyObject *self, PyObject *data)
+{
+    return or_slowly(forward(self, data), self, n_take, data);
+}
+
+static PyObject *
+backend_data_received(PyObject *self, PyObject *data)
+{
+    return or_slowly(pass_on(self, data), self, n_take_answer, data);
+}
+
+/* types */
+
+/* All attributes are None until __init__ sets them. */
+static PyObject *
+made(PyTypeObject *type, int count)
+{
+    PyObject *self = PyType_GenericAlloc(type, 0);
+    for (int i = 0; self != NULL && i < count; i++)
+        AT(self, i) = Py_NewRef(Py_None);
+    return self;
+}
+
+static int
+visit(PyObject *self, int count, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(self));
+    for (int i = 0; i < count; i++)
+        Py_VISIT(AT(self, i));
+    return 0;
+}
+
+static int
+clear(PyObject *self, int count)
+{
+    for (int i = 0; i < count; i++)
+        Py_CLEAR(AT(self, i));
+    return 0;
+}
+
+static void
+end_of(PyObject *self, int count)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    PyObject_GC_UnTrack(self);
+    clear(self, count);
+    ((freefunc)PyType_GetSlot(type, Py_tp_free))(self);
+    Py_DECREF(type);
+}
+
+#define A_TYPE(name, title, count, members, methods)                                               \
+    static int name##_traverse(PyObject *self, visitproc visitor, void *arg)                       \
+    {                                                                                              \
+        return visit(self, count, visitor, arg);                                                   \
+    }                                                                                              \
+    static int name##_clear(PyObject *self) { return clear(self, count); }                         \
+    static void name##_dealloc(PyObject *self) { end_of(self, count); }                            \
+    static PyObject *name##_new(PyTypeObject *type, PyObject *arguments, PyObject *named)          \
+    {                                                                                              \
+        return made(type, count);                                                                  \
+    }                                                                                              \
+    static PyType_Slot name##_slots[] = {                                                          \
+        {Py_tp_traverse, name##_traverse}, {Py_tp_clear, name##_clear},                            \
+        {Py_tp_dealloc, name##_dealloc},   {Py_tp_members, members},                               \
+        {Py_tp_methods, methods},          {Py_tp_new, name##_new},                                \
+        {0, NULL}};                                             \
+    static PyType_Spec name##_spec = {                                                             \
+        "mitosis_gate.relay._compiled." title,                                                     \
+        offsetof(State, at) + (count) * sizeof(PyObject *), 0,                                     \
+        Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC, name##_slots}
+
+static PyMethodDef session_methods[] = {
+    {"data_received", session_data_received, METH_O, NULL}, {NULL, NULL, 0, NULL}};
+static PyMethodDef backend_methods[] = {
+    {"data_received", backend_data_received, METH_O, NULL}, {NULL, NULL, 0, NULL}};
+static PyMethodDef no_methods[] = {{NULL, NULL, 0, NULL}};
+
+A_TYPE(session, "SessionState", S_COUNT, session_members, session_methods);
+A_TYPE(backend, "BackendState", B_COUNT, backend_members, backend_methods);
+A_TYPE(scanner, "ScannerState", C_COUNT, scanner_members, no_methods);
+A_TYPE(lane, "LaneState", L_COUNT, lane_members, no_methods);
+A_TYPE(branches, "BranchesState", T_COUNT, branches_members, no_methods);
+
+/* module */
+
+static PyObject *
+learn(PyObject *module, PyObject *arguments, PyObject *named)
+{
+    static char *names[] = {"session",   "backend", "scanner", "lane",  "transaction", "point",
+                            "one_shard", "variant", "at_once", "clock", NULL};
+    PyObject *clock;
+    if (!PyArg_ParseTupleAndKeywords(arguments, named, "$OOOOOOOOOO", names, &session_type,
+                                     &backend_type, &scanner_type, &lane_type, &transaction_type,
+                                     &point_type, &one_shard_type, &usual_variant, &at_once,
+                                     &clock))
+        return NULL;
+    clock_dict = PyModule_GetDict(clock);
+    if (clock_dict == NULL)
+        return NULL;
+    PyObject *kept[] = {session_type, backend_type,   scanner_type,  lane_type, transaction_type,
+                        point_type,   one_shard_type, usual_variant, at_once,   clock_dict};
+    for (size_t i = 0; i < sizeof kept / sizeof kept[0]; i++)
+        Py_INCREF(kept[i]);
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef functions[] = {
+    {"learn", (PyCFunction)(void (*)(void))learn, METH_VARARGS | METH_KEYWORDS, NULL},
+    {NULL, NULL, 0, NULL}};
+
+static int
+add_type(PyObject *module, PyType_Spec *spec)
+{
+    PyObject *type = PyType_FromSpec(spec);
+    int failed = type == NULL || PyModule_AddType(module, (PyTypeObject *)type) < 0;
+    Py_XDECREF(type);
+    return failed ? -1 : 0;
+}
+
+static int
+add_names(void)
+{
+    struct {
+        PyObject **name;
+        const char *text;
+    } all[] = {
+        {&n_now, "now"},         {&n_current, "current"}, {&n_lanes, "lanes"},
+        {&n_planners, "planners"}, {&n_planner, "planner"}, {&n_endings, "_endings"},
+        {&n_digits, "_digits"},  {&n_plans, "_plans"},    {&n_mask, "_mask"},
+        {&n_flags, "flags"},     {&n_shard, "shard"},     {&n_write, "write"},
+        {&n_waiting, "waiting"}, {&n_take, "take"},       {&n_take_answer, "take_answer"},
+        {&n_note_statement, "_note_statement"},
+        {&n_route, "route"},     {&n_carry_out, "carry_out"},
+    };
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
+        if ((*all[i].name = PyUnicode_InternFromString(all[i].text)) == NULL)
+            return -1;
+    zero = PyLong_FromLong(0);
+    one = PyLong_FromLong(1);
+    usual_status = PyLong_FromLong(STATUS_AUTOCOMMIT);
+    transaction_status = PyLong_FromLong(STATUS_AUTOCOMMIT | STATUS_IN_TRANS);
+    no_bytes = PyBytes_FromStringAndSize(NULL, 0);
+    return zero && one && usual_status && transaction_status && no_bytes ? 0 : -1;
+}
+
+static struct PyModuleDef definition = {
+    PyModuleDef_HEAD_INIT, "_compiled", NULL, -1, functions, NULL, NULL, NULL, NULL};
+
+PyMODINIT_FUNC
+PyInit__compiled(void)
+{
+    for (uint32_t i = 0; i < 256; i++) {
+        uint32_t crc = i;
+        for (int bit = 0; bit < 8; bit++)
+            crc = crc & 1 ? 0xEDB88320u ^ (crc >> 1) : crc >> 1;
+        crc_table[i] = crc;
+    }
+    PyObject *module = PyModule_Create(&definition);
+    if (module == NULL)
+        return NULL;
+    if (add_names() < 0 || add_type(module, &session_spec) < 0 ||
+        add_type(module, &backend_spec) < 0 ||
+        add_type(module, &scanner_spec) < 0 ||
+        add_type(module, &lane_spec) < 0 ||
+        add_type(module, &branches_spec) < 0) {
+        Py_DECREF(module);
+        return NULL;
+    }
+    return module;
+}

@@ -1,0 +1,116 @@
+"""The attributes that are read for each statement, as plain slots.
+
+The classes of the gate that take part in the common case inherit one of these. Their compiled twins
+hold the same attributes in C structures and try the common case first, in `data_received`; whatever
+they leave goes to `take` or `take_answer`, where all rules are.
+"""
+
+from collections.abc import Mapping
+from types import ModuleType
+from typing import Any
+
+
+class SessionState:
+    __slots__ = (
+        "_active",
+        "_task",
+        "_has_input",
+        "_names",
+        "_lanes",
+        "_planner",
+        "_services",
+        "_home",
+        "_variant",
+        "current",
+        "_transaction",
+        "_kept",
+        "_variables",
+        "_packet",
+        "began_at",
+        "_last",
+        "_forwarded",
+        "_sequence",
+        "forwarded_statements",
+        "_strips",
+        "_transport",
+        "_relayed",
+        "_pins",
+        "write_blocked_at",
+        "_ends_after",
+        "connection_id",
+    )
+
+    def take(self, data: bytes) -> None:
+        """Bytes of the client, of any number of commands."""
+        raise NotImplementedError
+
+    def data_received(self, data: bytes) -> None:
+        self.take(data)
+
+
+class BackendState:
+    __slots__ = (
+        "_sink",
+        "scanner",
+        "in_transaction",
+        "autocommit",
+        "owner",
+        "alive",
+        "is_idle",
+        "obsolete",
+        "is_foreign",
+        "applied",
+        "idle_since",
+        "last_user",
+        "_transport",
+    )
+
+    def take_answer(self, data: bytes) -> None:
+        """Bytes of the server, of part of an answer or of a whole one."""
+        raise NotImplementedError
+
+    def data_received(self, data: bytes) -> None:
+        self.take_answer(data)
+
+
+class ScannerState:
+    __slots__ = (
+        "_held",
+        "_skip",
+        "expect",
+        "_head",
+        "keeps_eof",
+        "status",
+        "warnings",
+        "error",
+        "last",
+        "done",
+        "strips",
+    )
+
+
+class LaneState:
+    __slots__ = ("idle", "pool")
+
+
+class BranchesState:
+    __slots__ = ("waits", "bound", "_joined")
+
+
+def learn(
+    *,
+    session: type,
+    backend: type,
+    scanner: type,
+    lane: type,
+    transaction: type,
+    point: type,
+    one_shard: type,
+    variant: object,
+    at_once: Mapping[Any, bool],
+    clock: ModuleType,
+) -> None:
+    """Tell once which types and objects make the common case; nothing is compiled here.
+
+    `at_once`: by the flags of a plan for one shard, whether it needs no task.
+    """
