@@ -17,7 +17,7 @@ pytestmark = pytest.mark.e2e
 def plain() -> Iterator[Place]:
     with Mysqld(options=("--skip-log-bin",)) as server:
         server.query("CREATE DATABASE shop")
-        server.query("CREATE USER app@'%%' IDENTIFIED BY 'secret'")
+        server.query("CREATE USER app@'%' IDENTIFIED BY 'secret'")
         server.query("GRANT ALL ON shop.* TO app@'%'")
         yield Place("127.0.0.1", server.port, "app", "secret", "shop")
 
