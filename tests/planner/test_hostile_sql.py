@@ -42,6 +42,22 @@ def test_mutated_statements_never_raise_and_have_one_plan(seed: int) -> None:
         cached.prepare(sql)
 
 
+@pytest.mark.parametrize(
+    "sql",
+    [
+        b"ALTER TABLE users DROP",
+        b"ALTER TABLE users MODIFY COLUMN",
+        b"ALTER TABLE users ADD CONSTRAINT, CHANGE, ADD (, UNIQUE",
+        b"ALTER TABLE users CHANGE a, ADD UNIQUE INDEX",
+        b"CREATE UNIQUE INDEX ON users",
+        b"CREATE TABLE users (user_id INT NOT NULL, PRIMARY, UNIQUE (), CONSTRAINT)",
+        b"TABLE  UNION SELECT * FROM users uses",
+    ],
+)
+def test_statements_that_end_too_early_never_raise(sql: bytes) -> None:
+    Planner(SCHEMA, TABLE).route(sql)
+
+
 def test_random_bytes_never_raise() -> None:
     chance, planner = random.Random(7), Planner(SCHEMA, TABLE)
     for _ in range(600):

@@ -97,7 +97,8 @@ def _refused_for_sharded(
         return None
     if statement.word(at) == "COLUMN":
         at += 1
-    if not (statement.tokens[at].is_name and place.is_key(statement.tokens[at].text)):
+    name = statement.tokens[at] if at < part[1] else None
+    if name is None or not (name.is_name and place.is_key(name.text)):
         return None
     if action == "MODIFY":
         return _refused_modification(statement, place, (at, part[1]))

@@ -6,13 +6,13 @@ from sqlglot import exp
 
 from mitosis_gate.planner.effects import reads_the_clock
 from mitosis_gate.planner.finishing import finish_rule
-from mitosis_gate.planner.keys import Reading
+from mitosis_gate.planner.keys import Halt, Reading
 from mitosis_gate.planner.layout import Layout
 from mitosis_gate.planner.lexer import BadSql, shape_of, tokens_of
 from mitosis_gate.planner.merges import merge_rule
 from mitosis_gate.planner.parse import places_of, tree_of
 from mitosis_gate.planner.pins import Literal, Param
-from mitosis_gate.planner.plan import Flag, Merge, Plan, Recipe, Refuse, Variant
+from mitosis_gate.planner.plan import Flag, Merge, Plan, Recipe, Refuse, UnknownTable, Variant
 from mitosis_gate.planner.refusals import not_understood
 from mitosis_gate.planner.rules import Several
 from mitosis_gate.planner.statement import Statement
@@ -36,7 +36,7 @@ class Later:
         self._layout = statement.layout
         self._variant = statement.variant
         self._flags = flags
-        self._made: dict[tuple[tuple[int, bytes], ...], Several | Refuse] = {}
+        self._made: dict[tuple[tuple[int, bytes], ...], Several | Refuse | UnknownTable] = {}
 
     def bind(self, literals: Sequence[Literal], mask: int) -> Plan:
         """Plan for the shards of `mask`.
@@ -50,14 +50,17 @@ class Later:
         rule = next((r for fixed, r in self._made.items() if _fits(fixed, own)), None)
         if rule is None:
             rule = self._make(own)
-        return rule if isinstance(rule, Refuse) else rule.bind(own, mask)
+        return rule if isinstance(rule, Refuse | UnknownTable) else rule.bind(own, mask)
 
-    def _make(self, literals: Sequence[Literal]) -> Several | Refuse:
+    def _make(self, literals: Sequence[Literal]) -> Several | Refuse | UnknownTable:
         known = tuple(literal for literal in literals if isinstance(literal, bytes))
         structural: dict[int, bytes] = {}
+        rule: Several | Refuse | UnknownTable
         try:
             statement = _statement(self._sql, known, self._layout, self._variant)
             rule = several_of(statement, self._flags, structural)
+        except Halt as exc:
+            rule = exc.plan
         except BadSql as exc:
             rule = not_understood(str(exc))
         except RecursionError:
