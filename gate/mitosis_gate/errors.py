@@ -7,6 +7,7 @@ GateError                       what a client may see: code, SQLSTATE, `[gate] t
 |  |- NoDatabase                1046  no database selected
 |  |- UnknownDatabase           1049  no such keyspace
 |  |- UnknownTable              1146
+|  |- InvalidView               1356  a view over a table that is not there
 |  |- UnknownStatement          1243  no such prepared statement
 |  |- TooManyStatements         1461  prepared statements of one client
 |  |- WrongArguments            1210  parameters do not fit the prepared statement
@@ -113,6 +114,11 @@ class UnknownDatabase(Refused):
 class UnknownTable(Refused):
     code = 1146
     sqlstate = "42S02"
+
+
+class InvalidView(Refused):
+    code = 1356
+    sqlstate = "HY000"
 
 
 class UnknownStatement(Refused):

@@ -85,7 +85,7 @@ class Shards:
         for user, password, grants in (
             (USER, PASSWORD, "ALL"),
             (READER, READER_PASSWORD, "SELECT"),
-            (GATE_USER, GATE_PASSWORD, "SELECT"),
+            (GATE_USER, GATE_PASSWORD, "SELECT, SHOW VIEW"),
         ):
             server.query(f"CREATE USER {user}@'%%' IDENTIFIED BY %s", password)
             server.query(f"GRANT {grants} ON {KEYSPACE}.* TO {user}@'%'")

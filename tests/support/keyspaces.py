@@ -17,8 +17,14 @@ _PADDED = {"collation": "utf8mb4_bin", "pad_space": True}
 _TEXT = {"collation": "utf8mb4_0900_ai_ci", "nullable": True}
 
 
-def _table(name: str, *columns: Column, view: bool = False) -> Table:
-    return Table(name, columns, view)
+def _table(name: str, *columns: Column) -> Table:
+    return Table(name, columns)
+
+
+def _view(name: str, select: str, *columns: Column, listed: str = "") -> Table:
+    """A view as SHOW CREATE VIEW tells it."""
+    start = "CREATE ALGORITHM=UNDEFINED DEFINER=`app`@`%` SQL SECURITY DEFINER VIEW"
+    return Table(name, columns, True, f"{start} `{name}`{listed} AS {select}")
 
 
 SCHEMA = Schema(
@@ -70,9 +76,67 @@ SCHEMA = Schema(
             ),
             _table("notes", Column("id", "bigint", auto_increment=True), Column("text", "text")),
             _table("visits", Column("tenant_id", "bigint"), Column("at", "datetime")),
-            _table(
-                "totals", Column("user_id", "bigint"), Column("sum", "decimal(20,2)"), view=True
+            _view(
+                "totals",
+                "select `orders`.`user_id` AS `user_id`,sum(`orders`.`total`) AS `sum` "
+                "from `orders` group by `orders`.`user_id`",
+                Column("user_id", "bigint"),
+                Column("sum", "decimal(32,2)", nullable=True),
             ),
+            _view(
+                "big_orders",
+                "select `orders`.`order_id` AS `order_id`,`orders`.`user_id` AS `user_id`,"
+                "`orders`.`total` AS `total` from `orders` where (`orders`.`total` > 100) "
+                "WITH CASCADED CHECK OPTION",
+                Column("order_id", "bigint"),
+                Column("user_id", "bigint"),
+                Column("total", "decimal(10,2)"),
+            ),
+            _view(
+                "renamed",
+                "select `big_orders`.`user_id` AS `user_id`,`big_orders`.`total` AS `total` "
+                "from `big_orders`",
+                Column("who", "bigint"),
+                Column("spent", "decimal(10,2)"),
+                listed=" (`who`,`spent`)",
+            ),
+            _view(
+                "spread",
+                "select `users`.`name` AS `name`,`orders`.`total` AS `total` from (`users` join "
+                "`orders` on((`users`.`user_id` = `orders`.`order_id`)))",
+                Column("name", "varchar(64)", **_TEXT),
+                Column("total", "decimal(10,2)"),
+            ),
+            _view(
+                "dearest",
+                "select `orders`.`user_id` AS `user_id`,`orders`.`total` AS `total` from `orders` "
+                "order by `orders`.`total` desc",
+                Column("user_id", "bigint"),
+                Column("total", "decimal(10,2)"),
+            ),
+            _view(
+                "country_names",
+                "select `countries`.`name` AS `name` from `countries`",
+                Column("name", "varchar(40)"),
+            ),
+            _view(
+                "note_texts",
+                "select `notes`.`text` AS `text` from `notes`",
+                Column("text", "text"),
+            ),
+            _view(
+                "mine",
+                "select `orders`.`order_id` AS `order_id` from `orders` where "
+                "(`orders`.`total` > length(current_user()))",
+                Column("order_id", "bigint"),
+            ),
+            _view(
+                "broken",
+                "select `gone`.`a` AS `a` from `gone`",
+                Column("a", "bigint"),
+            ),
+            Table("untold", (Column("a", "bigint"),), view=True),
+            _view("one", "select 1 AS `a`", Column("a", "bigint")),
         )
     },
     version=1,

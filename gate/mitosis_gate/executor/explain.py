@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from mitosis_gate.backends.connection import BackendConnection
-from mitosis_gate.errors import MysqlError, NotSupported, UnknownTable
+from mitosis_gate.errors import GateError, InvalidView, MysqlError, NotSupported, UnknownTable
 from mitosis_gate.executor.client import Client
 from mitosis_gate.planner import plan as plans
 from mitosis_gate.planner.plan import Finish, Flag, Fold, GateExplain, Plan, Pull, Recipe
@@ -61,11 +61,21 @@ async def gate_explain(plan: GateExplain, client: Client, execute: Execute) -> N
     if isinstance(plan.inner, plans.Refuse):
         raise MysqlError(plan.inner.code, plan.inner.sqlstate, plan.inner.message)
     if isinstance(plan.inner, plans.UnknownTable):
-        raise UnknownTable(f"Table '{plan.inner.database}.{plan.inner.name}' doesn't exist")
+        raise unknown_table(plan.inner)
     steps = list(steps_of(plan.inner, plan.statement))
     if plan.analyze:
         steps = await _measured(plan, steps, client, execute)
     client.send_result(_COLUMNS, [_row(n, step, client) for n, step in enumerate(steps, 1)])
+
+
+def unknown_table(plan: plans.UnknownTable) -> GateError:
+    """The error of a statement that names a table which does not exist, itself or by a view."""
+    if not plan.view:
+        return UnknownTable(f"Table '{plan.database}.{plan.name}' doesn't exist")
+    return InvalidView(
+        f"View '{plan.database}.{plan.view}' references invalid table(s) or column(s) or "
+        "function(s) or definer/invoker of view lack rights to use them"
+    )
 
 
 # What is done

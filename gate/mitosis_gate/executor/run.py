@@ -22,7 +22,6 @@ from mitosis_gate.errors import (
     MysqlError,
     SeveralShards,
     ShardUnavailable,
-    UnknownTable,
 )
 from mitosis_gate.executor import ddl, explain, merge, own_variables, together
 from mitosis_gate.executor.assignments import Assignments
@@ -154,7 +153,7 @@ class Executor:
             raise ShardUnavailable("the routing table has just changed: repeat the statement")
         again = planner.route(sql, client.variant)
         if isinstance(again, plans.UnknownTable):
-            raise UnknownTable(f"Table '{plan.database}.{plan.name}' doesn't exist")
+            raise explain.unknown_table(again)
         return again
 
     async def _ddl(self, plan: plans.Ddl, sql: bytes, client: Client) -> None:

@@ -18,7 +18,13 @@ from typing import Protocol, TypeVar
 from mitosis_gate import metrics
 from mitosis_gate.backends.account import Account
 from mitosis_gate.backends.connection import BackendConnection, Result
-from mitosis_gate.errors import GateError, ShardUnavailable, Unavailable, UnknownDatabase
+from mitosis_gate.errors import (
+    GateError,
+    MysqlError,
+    ShardUnavailable,
+    Unavailable,
+    UnknownDatabase,
+)
 from mitosis_gate.executor.ddl_jobs import EPOCH
 from mitosis_gate.planner import schema, table_keys
 from mitosis_gate.planner.build import Planner
@@ -33,7 +39,9 @@ EPOCH_SECONDS = 1.0
 CHECKSUM = b"""\
 SELECT COUNT(*), IFNULL(BIT_XOR(CRC32(CONCAT_WS(CHAR(0), c.TABLE_NAME, t.TABLE_TYPE,
  c.ORDINAL_POSITION, c.COLUMN_NAME, c.COLUMN_TYPE, c.COLLATION_NAME, c.IS_NULLABLE, c.EXTRA,
- c.COLUMN_KEY))), 0)
+ c.COLUMN_KEY))), 0),
+ (SELECT IFNULL(BIT_XOR(CRC32(CONCAT_WS(CHAR(0), v.TABLE_NAME, v.VIEW_DEFINITION))), 0)
+ FROM information_schema.VIEWS v WHERE v.TABLE_SCHEMA = DATABASE())
 FROM information_schema.COLUMNS c
 JOIN information_schema.TABLES t ON t.TABLE_SCHEMA = c.TABLE_SCHEMA AND t.TABLE_NAME = c.TABLE_NAME
 WHERE c.TABLE_SCHEMA = DATABASE()"""
@@ -92,10 +100,17 @@ class Planners:
         if table is None:
             self._planners.pop(keyspace, None)
             self._checksums.pop(keyspace, None)
-        elif keyspace in self._planners:
+        elif keyspace in self._planners and not self._lacks_definitions(keyspace, table):
             self._make(keyspace, self._planners[keyspace].schema, table)
         else:
+            self._planners.pop(keyspace, None)
             self._new.set()
+
+    def _lacks_definitions(self, keyspace: str, table: RoutingTable) -> bool:
+        """Whether the keyspace has got its second shard, and views that are to be expanded now."""
+        known = self._planners[keyspace]
+        grown = len(known.table.shards) == 1 < len(table.shards)
+        return grown and any(t.view for t in known.schema.tables.values())
 
     def planner(self, keyspace: str) -> Planner | None:
         """None while the schema has not been read: then await `ready`."""
@@ -170,13 +185,14 @@ class Planners:
 
     async def _load(self, keyspace: str) -> Planner:
         try:
-            checksum, rows, keys = await self._from_some_shard(keyspace, _read_schema)
+            read = _read_schema if len(self._table(keyspace).shards) > 1 else _read_tables
+            checksum, rows, keys, views = await self._from_some_shard(keyspace, read)
         except GateError:
             metrics.SCHEMA_LOADS.labels(outcome="failed").inc()
             raise
         metrics.SCHEMA_LOADS.labels(outcome="done").inc()
         self._checksums[keyspace] = checksum
-        found = schema.from_rows(rows, keys=table_keys.from_rows(keys))
+        found = schema.from_rows(rows, definitions=views, keys=table_keys.from_rows(keys))
         return self._make(keyspace, self._with_version(keyspace, found), self._table(keyspace))
 
     async def _from_some_shard(
@@ -235,12 +251,33 @@ async def _read_checksum(connection: BackendConnection) -> Checksum:
     return tuple(packets.read_text_row(result.rows[0]))
 
 
-async def _read_schema(connection: BackendConnection) -> tuple[Checksum, list[Row], list[Row]]:
-    """The checksum, and what the queries of `schema` and `table_keys` give."""
+Facts = tuple[Checksum, list[Row], list[Row], dict[str, str]]
+"""The checksum, what the queries of `schema` and `table_keys` give, and definitions of views."""
+
+
+async def _read_tables(connection: BackendConnection) -> Facts:
+    """Without definitions: where one shard has everything, its server expands the views."""
     checksum = await _read_checksum(connection)
     columns = await connection.query(schema.QUERY)
     keys = await connection.query(table_keys.QUERY)
-    return checksum, _rows(columns), _rows(keys)
+    return checksum, _rows(columns), _rows(keys), {}
+
+
+async def _read_schema(connection: BackendConnection) -> Facts:
+    checksum, columns, keys, _ = await _read_tables(connection)
+    names = [name or b"" for (name,) in _rows(await connection.query(schema.VIEWS))]
+    told = [(name, await _read_definition(connection, name)) for name in names]
+    return checksum, columns, keys, {name.decode(): text for name, text in told}
+
+
+async def _read_definition(connection: BackendConnection, view: bytes) -> str:
+    """Empty when the server does not tell it: the view is gone, or its owner may not see it."""
+    try:
+        shown = await connection.query(b"SHOW CREATE VIEW `%b`" % view.replace(b"`", b"``"))
+    except MysqlError as exc:
+        log.warning("cannot read the definition of view %s: %s", view.decode(), exc.text)
+        return ""
+    return (shown.values()[0][1] or b"").decode()
 
 
 def _rows(result: Result) -> list[Row]:

@@ -10,7 +10,7 @@ from mitosis_gate.planner.inserts import insert_rule
 from mitosis_gate.planner.keys import Halt
 from mitosis_gate.planner.lexer import BadSql, Kind, statements_of
 from mitosis_gate.planner.load import load_plan
-from mitosis_gate.planner.plan import Batch, Empty, Flag, Kill, Plan, Refuse, Use
+from mitosis_gate.planner.plan import Batch, Empty, Flag, Kill, Plan, Refuse, Use, ViewNamed
 from mitosis_gate.planner.queries import query_rule
 from mitosis_gate.planner.refusals import not_understood, refuse
 from mitosis_gate.planner.rewrite import copied
@@ -18,6 +18,7 @@ from mitosis_gate.planner.rules import Fixed, GateExplained, Mapped, Rule, any_s
 from mitosis_gate.planner.statement import Statement
 from mitosis_gate.planner.transactions import transaction_plan
 from mitosis_gate.planner.variables import set_plan
+from mitosis_gate.planner.views import used_as_table, with_views
 
 
 def rule_for(statement: Statement) -> Rule:
@@ -29,6 +30,8 @@ def rule_for(statement: Statement) -> Rule:
     except RecursionError:
         return Fixed(not_understood("it is nested too deeply"), cacheable=False)
     except Halt as exc:
+        if isinstance(exc.plan, ViewNamed):
+            return Fixed(used_as_table(statement, exc.plan))
         return Fixed(exc.plan, cacheable=isinstance(exc.plan, Refuse))
 
 
@@ -55,6 +58,9 @@ def _rule_for(statement: Statement) -> Rule:
             return Fixed(processes, cacheable=False)
     if word == "GATE" and statement.word(1) != "EXPLAIN":
         return Fixed(gate.gate_plan(statement))
+    with_definitions = with_views(statement, _rule_for)
+    if with_definitions is not None:
+        return with_definitions
     if word in _RULES:
         return _RULES[word](statement)
     if word in _PLANS:

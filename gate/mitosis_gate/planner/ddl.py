@@ -16,6 +16,7 @@ from mitosis_gate.planner.table_names import (
     shards_for,
 )
 from mitosis_gate.planner.unique_keys import NewKeys, judged
+from mitosis_gate.planner.view_ddl import view_plan, view_word
 
 PROGRAMS = frozenset({"PROCEDURE", "FUNCTION", "TRIGGER", "EVENT"})
 _ACCOUNTS = frozenset({"USER", "ROLE"})
@@ -23,6 +24,8 @@ _MAINTENANCE = frozenset({"ANALYZE", "OPTIMIZE", "CHECK", "REPAIR"})
 
 
 def ddl_plan(statement: Statement) -> Plan:
+    if view_word(statement):
+        return view_plan(statement)
     verb, what = statement.words[0], _object(statement)
     layout = statement.layout
     if what in ("DATABASE", "SCHEMA"):
@@ -40,14 +43,12 @@ def ddl_plan(statement: Statement) -> Plan:
         return plans[verb](statement)
     if what == "INDEX":
         return _index(statement)
-    if what == "VIEW":
-        return _view(statement)
     raise BadSql(f"{verb} {what or 'of this'} is unknown here")
 
 
 def _object(statement: Statement) -> str:
-    """TABLE, INDEX, VIEW, ...: what the statement makes, changes or removes."""
-    kinds = {"TABLE", "INDEX", "VIEW", "DATABASE", "SCHEMA"} | PROGRAMS | _ACCOUNTS
+    """TABLE, INDEX ...: what the statement makes, changes or removes."""
+    kinds = {"TABLE", "INDEX", "DATABASE", "SCHEMA"} | PROGRAMS | _ACCOUNTS
     for token in statement.tokens[1:12]:
         if token.word in kinds:
             return token.word
@@ -63,13 +64,6 @@ def _program(layout: Layout) -> Plan:
         "procedures, functions, triggers and events are not supported in a keyspace with sharded "
         "tables: they would see the rows of one shard only"
     )
-
-
-def _view(statement: Statement) -> Plan:
-    if not statement.layout.single:
-        return refuse("views over several shards are not supported: put the SELECT in the program")
-    created = statement.words[0] != "DROP"
-    return Ddl(DdlVerb.CREATE_VIEW if created else DdlVerb.DROP_VIEW, (), (0,))
 
 
 # DROP, TRUNCATE, ANALYZE ...: whole tables

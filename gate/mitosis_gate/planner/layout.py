@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
 
-from mitosis_gate.planner.plan import Flag, OneShard, Refuse, UnknownTable
-from mitosis_gate.planner.refusals import refuse
+from mitosis_gate.planner.plan import Flag, OneShard, Refuse, UnknownTable, ViewNamed
+from mitosis_gate.planner.refusals import NOT_SUPPORTED, refuse
 from mitosis_gate.planner.schema import Schema, Table
 from mitosis_routing.hashing import KeyColumn, key_column
 from mitosis_routing.table import OtherTables, RoutingTable, TableRule
@@ -61,6 +61,10 @@ class Layout:
         self.other_tables = table.other_tables
         self.unique_keys = table.unique_keys
         self.rules = {rule.name: rule for rule in table.tables}
+        self.views = {
+            name: found for name, found in schema.tables.items() if found.view and self.count > 1
+        }
+        """Those that are more than a table: with one shard MySQL answers for them."""
         self.broken = "; ".join(table.problems())
         self._table = table
         self._plans: dict[Flag, tuple[OneShard, ...]] = {}
@@ -139,7 +143,7 @@ class Layout:
         if table.view:
             if self.single:
                 return Place(Living.UNSHARDED, self.keyspace, table)
-            return refuse(f"{table.name} is a view: views over several shards are not supported")
+            return _view(table.name)
         rule = self.rule_of(table.name, tuple(c.name for c in table.columns))
         if isinstance(rule, Refuse):
             return rule
@@ -164,6 +168,11 @@ class Layout:
         return Place(
             Living.SHARDED, self.keyspace, table, facts, column.name, table.index(column.name)
         )
+
+
+def _view(name: str) -> ViewNamed:
+    plain = refuse(f"{name} is a view: over several shards it can only be read")
+    return ViewNamed(NOT_SUPPORTED, plain.sqlstate, plain.message, name)
 
 
 @cache

@@ -435,6 +435,7 @@ class DdlVerb(StrEnum):
     CREATE_INDEX = "CREATE INDEX"
     DROP_INDEX = "DROP INDEX"
     CREATE_VIEW = "CREATE VIEW"
+    ALTER_VIEW = "ALTER VIEW"
     DROP_VIEW = "DROP VIEW"
     MAINTAIN = "ANALYZE TABLE"
     """ANALYZE, OPTIMIZE, CHECK or REPAIR TABLE: they answer with rows."""
@@ -641,11 +642,13 @@ class Empty:
 class UnknownTable:
     """The schema has no such table: load the schema again and plan once more.
 
-    If it is unknown then too: error 1146 (42S02) `Table 'database.name' doesn't exist`.
+    If it is unknown then too: error 1146 (42S02) `Table 'database.name' doesn't exist`, or with
+    `view`, whose definition names it: error 1356 (HY000).
     """
 
     database: str
     name: str
+    view: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -655,6 +658,13 @@ class Refuse:
     code: int
     sqlstate: str
     message: str
+
+
+@dataclass(frozen=True, slots=True)
+class ViewNamed(Refuse):
+    """A view of several shards stands where only a table can."""
+
+    view: str = ""
 
 
 Plan = (

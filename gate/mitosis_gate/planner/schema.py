@@ -30,6 +30,8 @@ class Table:
     name: str
     columns: tuple[Column, ...]
     view: bool = False
+    definition: str = ""
+    """Of a view: what SHOW CREATE VIEW says; empty when nobody has asked, or it was not told."""
     unique_keys: tuple[UniqueKey, ...] = ()
 
     def column(self, name: str) -> Column | None:
@@ -60,11 +62,14 @@ JOIN information_schema.TABLES t ON t.TABLE_SCHEMA = c.TABLE_SCHEMA AND t.TABLE_
 LEFT JOIN information_schema.COLLATIONS k ON k.COLLATION_NAME = c.COLLATION_NAME
 WHERE c.TABLE_SCHEMA = DATABASE() ORDER BY c.TABLE_NAME, c.ORDINAL_POSITION"""
 """Run on a connection whose database is the keyspace; its rows are what `from_rows` takes."""
+VIEWS = b"SELECT TABLE_NAME FROM information_schema.VIEWS WHERE TABLE_SCHEMA = DATABASE()"
+"""The names for which SHOW CREATE VIEW gives what `from_rows` takes as definitions."""
 
 
 def from_rows(
     rows: Iterable[tuple[bytes | str | int | None, ...]],
     version: int = 0,
+    definitions: Mapping[str, str] | None = None,
     keys: Mapping[str, tuple[UniqueKey, ...]] | None = None,
 ) -> Schema:
     """Make a schema of the rows of QUERY, values as text (bytes or str) or numbers."""
@@ -77,9 +82,11 @@ def from_rows(
         )
         if view == "1":
             views.add(table)
-    unique = keys or {}
+    told = definitions or {}
     tables = {
-        name: Table(name, tuple(found), name in views, unique_keys=unique.get(name, ()))
+        name: Table(
+            name, tuple(found), name in views, told.get(name, ""), (keys or {}).get(name, ())
+        )
         for name, found in columns.items()
     }
     return Schema(tables, version)

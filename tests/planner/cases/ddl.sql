@@ -266,15 +266,6 @@ REPAIR TABLE nothing
 CHECKSUM TABLE users
 --> 1235 (42000) [gate] CHECKSUM TABLE has another answer on each shard
 
-CREATE VIEW v AS SELECT 1
---> 1235 (42000) [gate] views over several shards are not supported: put the SELECT in the program
-
-CREATE OR REPLACE ALGORITHM = MERGE VIEW v AS SELECT 1
---> 1235 (42000) [gate] views over several shards are not supported: put the SELECT in the program
-
-DROP VIEW v
---> 1235 (42000) [gate] views over several shards are not supported: put the SELECT in the program
-
 CREATE DATABASE shop
 --> 1235 (42000) [gate] databases are keyspaces: create, change or delete a Keyspace resource
 

@@ -190,9 +190,6 @@ SELECT * FROM nothing
 SELECT * FROM Users WHERE user_id = 1
 --> unknown table shop.Users
 
-SELECT * FROM totals
---> 1235 (42000) [gate] totals is a view: views over several shards are not supported
-
 -- title: figures of tables, row by row
 SELECT TABLE_NAME, TABLE_ROWS FROM information_schema.TABLES WHERE TABLE_SCHEMA = 'shop'
 --> together 0,1,2,3 sum data_free, data_length, index_length, table_rows

@@ -1,0 +1,147 @@
+"""CREATE, ALTER and DROP VIEW in keyspaces of several shards.
+
+A view is made on every shard, or on the one shard that has the unsharded tables when it names any.
+What could not be read over several shards afterwards is refused at once.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from mitosis_gate.planner.effects import effects_of
+from mitosis_gate.planner.keys import Halt
+from mitosis_gate.planner.layout import Layout, Living, Place
+from mitosis_gate.planner.lexer import BadSql
+from mitosis_gate.planner.plan import Ddl, DdlVerb, Flag, Plan, Refuse, UnknownTable
+from mitosis_gate.planner.queries import query_rule
+from mitosis_gate.planner.refusals import refuse
+from mitosis_gate.planner.statement import Statement
+from mitosis_gate.planner.table_names import Names
+from mitosis_gate.planner.views import (
+    body_behind,
+    definers_function,
+    tables_of,
+    tables_of_view,
+    with_views,
+)
+
+_VERBS = {
+    "CREATE": DdlVerb.CREATE_VIEW,
+    "ALTER": DdlVerb.ALTER_VIEW,
+    "DROP": DdlVerb.DROP_VIEW,
+}
+_OTHER_THINGS = frozenset(
+    "TABLE INDEX PROCEDURE FUNCTION TRIGGER EVENT USER ROLE DATABASE SCHEMA AS".split()
+)
+_LONGEST_START = 32
+
+
+def view_word(statement: Statement) -> int:
+    """The place of the word VIEW in a statement that makes, changes or drops views; else 0."""
+    if statement.words[0] not in _VERBS:
+        return 0
+    for place, token in enumerate(statement.tokens[1:_LONGEST_START], 1):
+        if token.word == "VIEW":
+            return place
+        if token.word in _OTHER_THINGS:
+            return 0
+    return 0
+
+
+def view_plan(statement: Statement) -> Plan:
+    """The plan of a statement that has a `view_word`."""
+    verb = _VERBS[statement.words[0]]
+    if statement.layout.single:
+        return Ddl(verb, (), (0,))
+    names = Names(statement, view_word(statement) + 1)
+    if verb is DdlVerb.DROP_VIEW:
+        return _dropped(statement, names)
+    names.skip("IF", "NOT", "EXISTS")
+    at = names.at
+    name = names.name()
+    query = replace(statement, tokens=statement.tokens[slice(*body_behind(statement, at))])
+    shards = _shards_for(statement.layout, tables_of(query))
+    refusal = _refused(name, query)
+    if refusal is not None:
+        return refusal
+    if name in statement.layout.views and _shards_of(statement.layout, name) != shards:
+        return refuse(
+            f"view {name} is over tables that are stored in another way: DROP VIEW {name}, then "
+            "make it anew"
+        )
+    return Ddl(verb, (name,), shards)
+
+
+def _refused(name: str, query: Statement) -> Plan | None:
+    """Why a view of this query could not be read over several shards."""
+    function = definers_function(query)
+    if function:
+        return refuse(
+            f"{function} in a view tells about its definer, and over several shards there is none: "
+            "take it out of the view"
+        )
+    if effects_of(query.tokens).flags & (Flag.LAST | Flag.PINS):
+        return refuse(
+            f"view {name} would tell about a connection, and over several shards there are "
+            "several: take that out of the view"
+        )
+    plan = (with_views(query, query_rule) or query_rule(query)).bind(query.literals)
+    if isinstance(plan, UnknownTable):
+        return plan
+    if isinstance(plan, Refuse):
+        why = plan.message.removeprefix("[gate] ")
+        return replace(plan, message=f"[gate] view {name} could not be read: {why}")
+    if _locks(plan):
+        return refuse(
+            f"view {name} would lock rows, which over several shards is done only for tables: take "
+            "FOR UPDATE or FOR SHARE out of the view"
+        )
+    return None
+
+
+def _locks(plan: Plan) -> bool:
+    return bool(getattr(plan, "flags", Flag.NONE) & Flag.LOCKS)
+
+
+def _shards_for(layout: Layout, tables: Sequence[Place]) -> tuple[int, ...]:
+    livings = {place.living for place in tables}
+    if Living.SYSTEM in livings:
+        raise Halt(
+            refuse(
+                "a view of MySQL's own tables would tell about one shard only: put the SELECT in "
+                "the program"
+            )
+        )
+    return (layout.first,) if Living.UNSHARDED in livings else layout.everywhere
+
+
+def _shards_of(layout: Layout, name: str) -> tuple[int, ...] | None:
+    """None: its tables are not there any more."""
+    try:
+        return _shards_for(layout, tables_of_view(layout, name))
+    except (Halt, BadSql):
+        return None
+
+
+def _dropped(statement: Statement, names: Names) -> Plan:
+    layout = statement.layout
+    spared = names.skip("IF", "EXISTS")
+    views = [names.name()]
+    while statement.is_mark(names.at, ","):
+        names.at += 1
+        views.append(names.name())
+    found = set()
+    for name in views:
+        if name in layout.views:
+            found.add(_shards_of(layout, name))
+        elif name not in layout.schema.tables and not spared:
+            return UnknownTable(layout.keyspace, name)
+    if spared and len(found) != 1:
+        found = {layout.everywhere}
+    if None in found:
+        if not spared:
+            return refuse("the tables of the view are not there any more: DROP VIEW IF EXISTS")
+        found = {layout.everywhere}
+    if len(found) > 1:
+        return refuse("DROP views over unsharded tables and the others in statements of their own")
+    shards = next(iter(found), None) or layout.everywhere
+    return Ddl(DdlVerb.DROP_VIEW, tuple(views), shards)
