@@ -225,7 +225,7 @@ def test_a_unique_key_without_the_sharding_key_is_refused_when_the_keyspace_want
             assert error.value.args[0] == 1503
             assert key in error.value.args[1]
         ask(connection, "ALTER TABLE users ADD age INT, ADD UNIQUE (age, user_id)")
-        note = "CREATE TABLE IF NOT EXISTS users (user_id BIGINT KEY, name INT UNIQUE)"
+        note = "CREATE TABLE IF NOT EXISTS users (user_id INT PRIMARY KEY, name INT UNIQUE)"
         levels = [row[:2] for row in warnings_of(connection, note)]
         assert levels == [("Note", 1050), ("Warning", 1503)], "it does nothing, so it may run"
     assert [len(c) for c in columns(shards)] == [3, 3]
