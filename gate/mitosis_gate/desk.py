@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from mitosis_gate import clock, shows
 from mitosis_gate.backends.topology import Topology
 from mitosis_gate.errors import GateError, KillDenied, NoSuchThread, QueryKilled
+from mitosis_gate.executor.ddl_jobs import Jobs
 from mitosis_gate.planner.plan import GateShow, Shown
 from mitosis_gate.session import Session
 from mitosis_gate.shape_book import ShapeBook
@@ -44,6 +45,7 @@ class Desk:
         sessions: Mapping[int, Session],
         topology: Topology,
         shapes: ShapeBook,
+        jobs: Jobs,
         gate: int,
         worker: int,
     ) -> None:
@@ -53,6 +55,7 @@ class Desk:
         self._sessions = sessions
         self._topology = topology
         self._shapes = shapes
+        self._jobs = jobs
 
     # what this process answers, to itself and to others
 
@@ -145,6 +148,8 @@ class Desk:
                 return shows.pools([p for p in pools if p["keyspace"] == to.account.keyspace])
             case Shown.SHARDS:
                 return shows.shards(to.table)
+            case Shown.DDL:
+                return shows.ddl(await self._jobs.describe(to.table))
             case Shown.VERSION:
                 messages = await self._ask_all({"what": "number"})
                 return shows.version(self._topology.server_version, to.table, messages)

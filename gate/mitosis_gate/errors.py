@@ -36,7 +36,9 @@ GateError                       what a client may see: code, SQLSTATE, `[gate] t
 |  |- ShardUnavailable          1205  no primary, or held longer than its limit
 |  |  `- PlanAnew               1205  nothing was done; a new plan may take the place of this one
 |  |     |- ShardGone           1205  the table has no such shard any more
-|  |     `- TakesNoWrites       1205  the primary turned out to be read-only
+|  |     |- TakesNoWrites       1205  the primary turned out to be read-only
+|  |     `- SchemaChanged       1205  it waited, and the schema changed meanwhile
+|  |- TableChanges              1205  a table is being changed for longer than statements wait
 |  |- BackendUnreachable        1429
 |  |- PoolExhausted             1203
 |  |- MergeServerBusy           1203  as many statements use the merge server as may
@@ -260,6 +262,14 @@ class TakesNoWrites(PlanAnew):
     pass
 
 
+class SchemaChanged(PlanAnew):
+    pass
+
+
+class TableChanges(Unavailable):
+    pass
+
+
 class BackendUnreachable(Unavailable):
     code = 1429
 
@@ -336,10 +346,12 @@ class InternalError(GateError):
 class MysqlError(GateError):
     """An ERR packet of a backend; number, state and text reach the client as they came."""
 
-    def __init__(self, number: int, state: str, text: str) -> None:
+    def __init__(self, number: int, state: str, text: str, *, nothing_done: bool = False) -> None:
+        """`nothing_done`: on no shard; the statement may be planned once more."""
         super().__init__(text)
         self._number = number
         self._state = state
+        self.nothing_done = nothing_done
 
     @property
     def number(self) -> int:
@@ -352,6 +364,11 @@ class MysqlError(GateError):
     @property
     def message(self) -> str:
         return self.text
+
+
+OTHER_SCHEMA = frozenset({1054, 1136, 1146})
+"""Unknown column, column count, no such table: what a shard says to a statement that was planned
+under another schema than it has. It did nothing."""
 
 
 def says_read_only(error: MysqlError) -> bool:

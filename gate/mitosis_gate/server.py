@@ -12,6 +12,7 @@ from mitosis_gate import admission, clock, connection_ids, metrics
 from mitosis_gate.backends.account import Account
 from mitosis_gate.desk import Desk
 from mitosis_gate.entrance import Entrance, TlsSource
+from mitosis_gate.executor.ddl_jobs import Jobs
 from mitosis_gate.limits import Budget, Budgets, Limits, limits_of
 from mitosis_gate.session import Services, Session
 from mitosis_gate.shape_book import ShapeBook
@@ -42,7 +43,8 @@ class Server:
         self.is_draining = False
         self.sessions: dict[int, Session] = {}
         self.shapes = ShapeBook()
-        self.desk = Desk(self.sessions, services.topology, self.shapes, gate, worker)
+        jobs = Jobs(services.topology, services.accounts)
+        self.desk = Desk(self.sessions, services.topology, self.shapes, jobs, gate, worker)
         self.balancers = [
             ipaddress.ip_network(network) for network in services.settings.proxy_protocol
         ]

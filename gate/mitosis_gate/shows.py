@@ -153,6 +153,11 @@ def shards(routing: RoutingTable) -> Table:
     return table(names, rows)
 
 
+def ddl(rows: Sequence[Row]) -> Table:
+    names = ("id", "statement", "state", "shards", "started", "changed", "error")
+    return table(names, [[row[name] for name in names] for row in rows])
+
+
 def version(server: str, routing: RoutingTable, processes: Sequence[Row]) -> Table:
     rows: list[list[Any]] = [
         ["gate", version_of("mitosis")],

@@ -58,6 +58,9 @@ class Planners:
     async def ready(self, keyspace: str) -> Planner:
         return Planner(self._schemas[0], self._world.client.table)
 
+    async def known_again(self, keyspace: str, name: str) -> Planner:
+        return await self.refresh(keyspace)
+
     async def refresh(self, keyspace: str) -> Planner:
         self.refreshed += 1
         return Planner(self._schemas[-1], self._world.client.table)

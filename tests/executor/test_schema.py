@@ -1,6 +1,7 @@
 """Planners follow the schema and the routing table of their keyspace."""
 
 import asyncio
+import json
 from dataclasses import replace
 
 import pytest
@@ -11,6 +12,7 @@ from fakes.backend import FakeBackend, FakeTopology, rows
 from mitosis_gate.backends.account import Account
 from mitosis_gate.backends.connection import Result
 from mitosis_gate.errors import GateError, ShardUnavailable, UnknownDatabase
+from mitosis_gate.executor.epochs import EPOCH
 from mitosis_gate.executor.schema import CHECKSUM, Planners
 from mitosis_gate.planner import schema
 from mitosis_gate.routing_watch import Obeyed, RoutingBook
@@ -31,9 +33,17 @@ class Server:
     def __init__(self, *tables: str) -> None:
         self.tables = list(tables)
         self.readings = 0
-        self.held: asyncio.Event | None = None
+        self.looks = 0
+        self.epoch = 1
+        self.changing: list[str] = []
 
     def answer(self, sql: bytes) -> Result | GateError | asyncio.Event | None:
+        if sql == EPOCH:
+            self.looks += 1
+            return rows([self.epoch])
+        if b"schema_epoch" in sql:
+            self.looks += 1
+            return rows([self.epoch, json.dumps(self.changing) if self.changing else None])
         if sql == CHECKSUM:
             return rows([len(self.tables), hash(tuple(self.tables))])
         if sql == schema.QUERY:

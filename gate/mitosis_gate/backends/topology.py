@@ -18,6 +18,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from mitosis_gate.backends import connection as backend
 from mitosis_gate.backends.account import Account
 from mitosis_gate.backends.connection import GATE_VARIANT, BackendConnection, Target
 from mitosis_gate.backends.holding import Place, Queue, Trouble
@@ -457,6 +458,26 @@ class Topology:
             yield connection
         finally:
             self.give_back(connection)
+
+    async def beside(
+        self, keyspace: str, shard: str, account: Account, kept: BackendConnection | None
+    ) -> BackendConnection:
+        """A connection outside the limits of the pools, to the primary that the table names.
+
+        `kept`: what was given before, given again if it still leads there, closed if not. Nothing
+        is waited for. It is the caller's to close.
+        """
+        home = self._keyspace(keyspace)
+        route = home.table.shard(shard)
+        pool = home.pools[home.table.shards.index(route)] if route is not None else None
+        if kept is not None:
+            if pool is not None and kept.alive and kept.target == pool.target:
+                return kept
+            kept.close("obsolete")
+        if pool is None:
+            raise ShardGone(f"shard {shard} of {keyspace} has no primary now")
+        seconds = self._settings.connect_seconds
+        return await backend.connect(pool.target, account, GATE_VARIANT, seconds)
 
     def describe(self) -> list[PoolFacts]:
         return [

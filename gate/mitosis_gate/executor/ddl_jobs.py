@@ -10,29 +10,66 @@ One job runs at a time in a keyspace, kept by a user lock on the first shard whi
 gate that holds it; so the shards get all changes in one order. Each job raises
 `mitosis.schema_epoch` before the first shard and after the last one: gates read the schema again
 when they see it rise.
+
+A gate that has not seen it rise yet does no harm as a rule: the shards refuse what does not fit
+(1054, 1136, 1146), and the gate then looks at the epoch before it passes the error on. Some changes
+no shard would notice: a table under a name that was another kind of table before, another type of a
+key, another order of the columns. Rows would go to a wrong shard, without an error. Such a job is
+*announced*:
+
+1. Its row says so, with the names of the tables; then the epoch rises on all shards.
+2. It waits for SETTLE_SECONDS. Every process of every gate has then seen the epoch, or uses no
+   picture of the schema at all (`executor.epochs` says why). Those that have seen it plan nothing
+   that names one of the tables; such statements wait.
+3. The shards change, one after the other.
+4. Its row says that it has ended; then the epoch rises on all shards. Gates read the schema, and
+   the statements go on.
+
+A job whose gate dies leaves its row as it is and its lock free, which ends the waiting: the schema
+that is then read from the first shard is the one in force. That is safe at each step: nobody has a
+picture from before step 2.
+
+What announces a job: `Ddl.reroutes`, and a name that it makes (`Ddl.made`) with a picture that is
+not like that of a table of that name which went within MEMORY_SECONDS (`Ddl.gone`). Of a name that
+was not there for so long nobody has a picture.
 """
 
+import asyncio
 import contextlib
 import json
 import logging
-from collections.abc import AsyncIterator, Awaitable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Protocol
+from typing import Any, Protocol
 
 from mitosis_gate.backends.account import Account
 from mitosis_gate.backends.connection import BackendConnection
 from mitosis_gate.errors import GateError, MysqlError, ShardUnavailable
+from mitosis_gate.executor.epochs import EPOCH, SETTLE_SECONDS, lock_name
+from mitosis_gate.planner.pictures import are_alike
+from mitosis_gate.planner.plan import Ddl
 from mitosis_routing.table import RoutingTable
 
 log = logging.getLogger(__name__)
 
 WAIT_SECONDS = 30
+MEMORY_SECONDS = 60
+"""How long it is remembered what a table looked like that is gone; far more than a lease."""
+HISTORY = 100
+"""So many jobs that have ended are kept, for GATE SHOW DDL."""
 _NO_SUCH_TABLE = 1146
 _RAISE = (
     b"INSERT INTO mitosis.schema_epoch (id, epoch) VALUES (1, 1) "
     b"ON DUPLICATE KEY UPDATE epoch = epoch + 1"
 )
-EPOCH = b"SELECT MAX(epoch) FROM mitosis.schema_epoch"
+_RAISE_TO = (
+    b"INSERT INTO mitosis.schema_epoch (id, epoch) VALUES (1, %d) "
+    b"ON DUPLICATE KEY UPDATE epoch = GREATEST(epoch, %d)"
+)
+_FORGET = (
+    b"DELETE FROM mitosis.ddl_jobs WHERE state = 'done' AND id <= %d "
+    b"AND changed_at < NOW(6) - INTERVAL %d SECOND"
+)
 
 
 class Shards(Protocol):
@@ -47,6 +84,10 @@ class GateAccounts(Protocol):
     def gate(self, keyspace: str) -> Account: ...
 
 
+Everywhere = Callable[[BackendConnection], Awaitable[None]]
+"""Raises the epoch on all shards; its argument leads to the first one."""
+
+
 class Job:
     """One change on its way over the shards."""
 
@@ -54,14 +95,17 @@ class Job:
         self,
         connection: BackendConnection,
         number: int,
-        tables: Sequence[str],
         progress: "Progress",
+        raise_everywhere: Everywhere,
+        must_settle: bool,
     ) -> None:
         self._connection = connection
         self._number = number
-        self._tables = tuple(tables)
         self._progress = progress
+        self._raise_everywhere = raise_everywhere
         self._doubtful = frozenset(progress.unknown)
+        self.must_settle = must_settle
+        """It is to be announced before the first shard is touched."""
 
     def is_done(self, shard: str) -> bool:
         return shard in self._progress.done
@@ -69,6 +113,13 @@ class Job:
     def may_be_done(self, shard: str) -> bool:
         """An earlier run of the job did not learn what became of it there."""
         return shard in self._doubtful
+
+    async def announce(self) -> None:
+        """Steps 1 and 2. When it fails, nothing was done."""
+        self._progress.announced = True
+        await self._write(b"running")
+        await self._raise_everywhere(self._connection)
+        await asyncio.sleep(SETTLE_SECONDS)
 
     async def begins(self, shard: str) -> None:
         self._progress.unknown.add(shard)
@@ -84,36 +135,72 @@ class Job:
         self._progress.unknown.discard(shard)
         await self._write(b"failed")
 
+    def fails(self, why: str) -> None:
+        """For whoever looks at the job."""
+        self._progress.error = why
+
     async def _write(self, state: bytes) -> None:
         await self._connection.query(
             b"UPDATE mitosis.ddl_jobs SET state = '%b', progress = %b WHERE id = %d"
-            % (state, self._progress.literal(self._tables), self._number)
+            % (state, self._progress.literal(), self._number)
         )
 
     async def close(self, finished: bool) -> None:
-        """A finished job leaves no trace, and none of older ones of the same tables: what they
-        know of the shards holds no more. One that did nothing is forgotten too."""
-        if finished or not (self._progress.done or self._progress.unknown):
-            names = _text(json.dumps(self._tables))
+        """Of a finished job the row is history, and older ones of the same tables that did not end
+        are forgotten: what they know of the shards holds no more. So is one that did nothing."""
+        was_announced, self._progress.announced = self._progress.announced, False
+        if finished:
+            self._progress.error = ""
+            await self._write(b"done")
             await self._connection.query(
-                b"DELETE FROM mitosis.ddl_jobs WHERE id = %d OR %b"
-                % (
-                    self._number,
-                    b"JSON_OVERLAPS(progress->'$.tables', %b)" % names if finished else b"FALSE",
-                )
+                b"DELETE FROM mitosis.ddl_jobs WHERE state <> 'done' "
+                b"AND JSON_OVERLAPS(progress->'$.tables', %b)"
+                % _text(json.dumps(self._progress.tables))
             )
-        else:
+            oldest = self._number - HISTORY
+            await self._connection.query(_FORGET % (oldest, MEMORY_SECONDS))
+        elif self._progress.done or self._progress.unknown:
             await self._write(b"failed")
+        else:
+            await self._connection.query(
+                b"DELETE FROM mitosis.ddl_jobs WHERE id = %d" % self._number
+            )
+        if was_announced:
+            await self._raise_everywhere(self._connection)
 
 
 class Progress:
-    def __init__(self, done: Iterable[str] = (), unknown: Iterable[str] = ()) -> None:
+    """What the row of a job says besides its statement."""
+
+    def __init__(
+        self,
+        tables: Sequence[str],
+        made: Mapping[str, str],
+        gone: Mapping[str, str],
+        done: Iterable[str] = (),
+        unknown: Iterable[str] = (),
+    ) -> None:
+        self.tables = list(tables)
+        self.made = dict(made)
+        self.gone = dict(gone)
         self.done = set(done)
         self.unknown = set(unknown)
+        self.announced = False
+        self.error = ""
 
-    def literal(self, tables: Sequence[str]) -> bytes:
-        known = {"done": sorted(self.done), "unknown": sorted(self.unknown)}
-        return _text(json.dumps({**known, "tables": list(tables)}))
+    def literal(self) -> bytes:
+        body: dict[str, Any] = {
+            "done": sorted(self.done),
+            "unknown": sorted(self.unknown),
+            "tables": self.tables,
+            "made": self.made,
+            "gone": self.gone,
+        }
+        if self.announced:
+            body["announced"] = 1
+        if self.error:
+            body["error"] = self.error
+        return _text(json.dumps(body))
 
 
 class Jobs:
@@ -125,20 +212,38 @@ class Jobs:
 
     @contextlib.asynccontextmanager
     async def job(
-        self, keyspace: str, table: RoutingTable, tables: Sequence[str], statement: bytes
+        self,
+        keyspace: str,
+        table: RoutingTable,
+        plan: Ddl,
+        statement: bytes,
+        judge: Callable[[], Awaitable[None]],
     ) -> AsyncIterator[Job | None]:
         """The job of a statement, anew or the one that did not end; None where none can be kept:
-        on shards that were made by an older version."""
+        on shards that were made by an older version.
+
+        `judge` is called when it is the turn of this statement, before anything is written: what it
+        raises goes to the caller.
+        """
         first = next(s.name for s in table.shards if s.slots.contains(0))
         account = self._accounts.gate(keyspace)
+
+        async def raise_everywhere(connection: BackendConnection) -> None:
+            await self._raise_everywhere(table, connection)
+
         async with self._shards.lent(keyspace, first, account) as connection:
             await _lock(connection, keyspace)
             try:
-                job = await _opened(connection, tables, statement)
+                await judge()
+                job = await _opened(connection, plan, statement, raise_everywhere)
                 finished = False
                 try:
                     yield job
                     finished = True
+                except GateError as exc:
+                    if job is not None:
+                        job.fails(exc.text)
+                    raise
                 finally:
                     if job is not None:
                         await _in_spite(job.close(finished))
@@ -146,43 +251,131 @@ class Jobs:
             finally:
                 await _in_spite(connection.query(b"DO RELEASE_ALL_LOCKS()"))
 
+    async def _raise_everywhere(self, table: RoutingTable, first: BackendConnection) -> None:
+        """To a number that none of the shards has had; the first shard is the last to get it."""
+        account = self._accounts.gate(table.keyspace)
+        async with contextlib.AsyncExitStack() as stack:
+            connections = [first]
+            for shard in table.shards:
+                if shard.name != first.shard:
+                    lent = self._shards.lent(table.keyspace, shard.name, account)
+                    connections.insert(0, await stack.enter_async_context(lent))
+            known = [(await c.query(EPOCH)).values()[0][0] for c in connections]
+            new = 1 + max(int(epoch or 0) for epoch in known)
+            for connection in connections:
+                await connection.query(_RAISE_TO % (new, new))
+
+    async def describe(self, table: RoutingTable) -> list[dict[str, Any]]:
+        """The jobs that run, failed or ended lately, the newest first: for GATE SHOW DDL."""
+        first = next(s.name for s in table.shards if s.slots.contains(0))
+        account = self._accounts.gate(table.keyspace)
+        async with self._shards.lent(table.keyspace, first, account) as connection:
+            try:
+                found = await connection.query(_HISTORY % (lock_name(table.keyspace), HISTORY))
+            except MysqlError as exc:
+                if exc.number != _NO_SUCH_TABLE:
+                    raise
+                return []
+        return [_described(table, *row) for row in found.values()]
+
+
+_HISTORY = (
+    b"SELECT id, statement, state, progress, made_at, changed_at, IS_FREE_LOCK(%b) "
+    b"FROM mitosis.ddl_jobs ORDER BY id DESC LIMIT %d"
+)
+
+
+def _described(table: RoutingTable, *row: bytes | None) -> dict[str, Any]:
+    number, statement, state, progress, made_at, changed_at, is_free = (
+        (value or b"").decode(errors="replace") for value in row
+    )
+    body = json.loads(progress or "{}")
+    if state == "running":
+        if is_free == "1":
+            state = "stopped"  # its gate is gone; the same statement goes on with it
+        elif body.get("announced") and not (body.get("done") or body.get("unknown")):
+            state = "announced"
+    done, unknown = body.get("done", ()), body.get("unknown", ())
+    names = [*(s.name for s in table.shards), *(n for n in (*done, *unknown))]
+    shards = {
+        name: "done" if name in done else "in doubt" if name in unknown else "waits"
+        for name in dict.fromkeys(names)
+    }
+    if state == "done":
+        shards = {name: told for name, told in shards.items() if told != "waits"}
+    return {
+        "id": int(number),
+        "statement": statement,
+        "state": state,
+        "shards": ", ".join(f"{name}: {told}" for name, told in shards.items()),
+        "started": made_at,
+        "changed": changed_at,
+        "error": body.get("error", ""),
+    }
+
 
 async def _lock(connection: BackendConnection, keyspace: str) -> None:
-    name = b"0x" + f"mitosis ddl {keyspace}".encode().hex().encode()
-    asked = await connection.query(b"SELECT GET_LOCK(%b, %d)" % (name, WAIT_SECONDS))
+    asked = await connection.query(b"SELECT GET_LOCK(%b, %d)" % (lock_name(keyspace), WAIT_SECONDS))
     if asked.values()[0][0] != b"1":
         raise ShardUnavailable(
             f"another change of the schema of {keyspace} is under way for more than "
-            f"{WAIT_SECONDS} s, and the shards get all changes in one order: repeat later"
+            f"{WAIT_SECONDS} s, and the shards get all changes in one order: see GATE SHOW DDL, "
+            "and repeat later"
         )
 
 
 async def _opened(
-    connection: BackendConnection, tables: Sequence[str], statement: bytes
+    connection: BackendConnection, plan: Ddl, statement: bytes, raise_everywhere: Everywhere
 ) -> Job | None:
     sql = b"0x" + statement.hex().encode()
     try:
+        # who holds the lock knows that nobody else carries out a job
+        await connection.query(
+            b"UPDATE mitosis.ddl_jobs SET state = 'failed' WHERE state = 'running'"
+        )
         found = await connection.query(
             b"SELECT id, progress FROM mitosis.ddl_jobs WHERE state <> 'done' AND statement = %b "
             b"ORDER BY id DESC LIMIT 1" % sql
         )
+        must_settle = plan.reroutes or await _differs(connection, dict(plan.made))
         await _raise_epoch(connection)
+        progress = Progress(plan.tables, dict(plan.made), dict(plan.gone))
         for number, known in found.values():
             body = json.loads(known or b"{}")
             log.info("going on with the change of the schema that did not end: %s", body)
-            progress = Progress(body.get("done", ()), body.get("unknown", ()))
-            return Job(connection, int(number or 0), tables, progress)
-        progress = Progress()
+            progress.done.update(body.get("done", ()))
+            progress.unknown.update(body.get("unknown", ()))
+            progress.gone = body.get("gone", {}) | progress.gone
+            return Job(connection, int(number or 0), progress, raise_everywhere, must_settle)
         made = await connection.query(
             b"INSERT INTO mitosis.ddl_jobs (statement, state, progress, owner) "
-            b"VALUES (%b, 'running', %b, CURRENT_USER())" % (sql, progress.literal(tables))
+            b"VALUES (%b, 'running', %b, CURRENT_USER())" % (sql, progress.literal())
         )
-        return Job(connection, made.ok.last_insert_id, tables, progress)
+        return Job(connection, made.ok.last_insert_id, progress, raise_everywhere, must_settle)
     except MysqlError as exc:
         if exc.number != _NO_SUCH_TABLE:
             raise
         log.warning("the shards keep no jobs of DDL yet: %s", exc.text)
         return None
+
+
+async def _differs(connection: BackendConnection, made: Mapping[str, str]) -> bool:
+    """Whether one of these names went a short time ago, from a table of another picture."""
+    if not made:
+        return False
+    found = await connection.query(
+        b"SELECT progress FROM mitosis.ddl_jobs WHERE changed_at > NOW(6) - INTERVAL %d SECOND "
+        b"AND JSON_OVERLAPS(progress->'$.tables', %b) ORDER BY changed_at"
+        % (MEMORY_SECONDS, _text(json.dumps(sorted(made))))
+    )
+    pictures: dict[str, set[str]] = {name: set() for name in made}
+    for (progress,) in found.values():
+        body = json.loads(progress or b"{}")
+        for name, picture in (*body.get("gone", {}).items(), *body.get("made", {}).items()):
+            pictures.get(name, set()).add(picture)
+    return not all(
+        are_alike(before, picture) for name, picture in made.items() for before in pictures[name]
+    )
 
 
 async def _raise_epoch(connection: BackendConnection) -> None:

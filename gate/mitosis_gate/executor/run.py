@@ -7,8 +7,11 @@ those in the middle of something are closed by whoever gets them back.
 
 import contextlib
 import functools
+import hashlib
 import logging
+import re
 from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import replace
 from typing import Protocol
 
 from prometheus_client import Counter, Histogram
@@ -20,6 +23,7 @@ from mitosis_gate.errors import (
     InternalError,
     InTransaction,
     MysqlError,
+    SchemaChanged,
     SeveralShards,
     ShardUnavailable,
 )
@@ -42,6 +46,7 @@ from mitosis_gate.planner.plan import DdlVerb, Flag, Plan
 log = logging.getLogger(__name__)
 
 Backends = Sequence[tuple[str, BackendConnection]]
+_REPLACES = re.compile(rb"\bCREATE\s+OR\s+REPLACE\b", re.IGNORECASE)
 _NUMBERED_ANEW = frozenset({DdlVerb.TRUNCATE_TABLE, DdlVerb.DROP_TABLE, DdlVerb.RENAME_TABLE})
 
 
@@ -51,6 +56,10 @@ class PlannerSource(Protocol):
     async def ready(self, keyspace: str) -> Planner: ...
 
     async def refresh(self, keyspace: str) -> Planner: ...
+
+    async def look(self, keyspace: str) -> None: ...
+
+    async def known_again(self, keyspace: str, name: str) -> Planner: ...
 
 
 class Lender(Protocol):
@@ -147,8 +156,8 @@ class Executor:
         return planner
 
     async def _planned_again(self, plan: plans.UnknownTable, sql: bytes, client: Client) -> Plan:
-        """Somebody else may have made the table since the schema was read."""
-        planner = await self._planners.refresh(client.account.keyspace)
+        """Somebody else may have made the table since the schema was read, or changes it now."""
+        planner = await self._planners.known_again(client.account.keyspace, plan.name)
         if planner.table is not client.table:
             raise ShardUnavailable("the routing table has just changed: repeat the statement")
         again = planner.route(sql, client.variant)
@@ -163,11 +172,11 @@ class Executor:
             await self._merger.run(client, shards, sql)
             return
         try:
-            async with (
-                self._job(plan, sql, client) as job,
-                self._owned(client, shards) as backends,
-            ):
-                warned = await ddl.run_until_killed(plan, backends, sql, client, job)
+            async with self._job(plan, sql, client) as job:
+                if job is not None and job.must_settle:
+                    await job.announce()
+                async with self._owned(client, shards) as backends:
+                    warned = await ddl.run_until_killed(plan, backends, sql, client, job)
         finally:
             await self._reload(client.account.keyspace)
         await self._renumber(plan, client)
@@ -182,7 +191,21 @@ class Executor:
     ) -> contextlib.AbstractAsyncContextManager[Job | None]:
         if self._jobs is None or len(client.table.shards) == 1:
             return contextlib.nullcontext()
-        return self._jobs.job(client.account.keyspace, client.table, plan.tables, sql)
+        keyspace = client.account.keyspace
+
+        async def judge() -> None:
+            """Another job may have had its turn since the statement was planned."""
+            await self._planners.look(keyspace)
+            planner = await self._planners.ready(keyspace)
+            again = planner.route(sql, client.variant)
+            again = again.inner if isinstance(again, plans.Hinted) else again
+            if planner.table is not client.table or again != plan:
+                raise SchemaChanged(
+                    f"the schema of {keyspace} changed while {plan.verb.value} waited for its turn:"
+                    " repeat"
+                )
+
+        return self._jobs.job(keyspace, client.table, _with_view(plan, sql), sql, judge)
 
     async def _renumber(self, plan: plans.Ddl, client: Client) -> None:
         """What is a table's next number may be another one now."""
@@ -251,6 +274,18 @@ async def _one_shard(client: Client, shard: str, flags: Flag, sql: bytes) -> Non
                 client.pin(reason, backend)
     finally:
         client.give_back(backend)
+
+
+def _with_view(plan: plans.Ddl, sql: bytes) -> plans.Ddl:
+    """What gates keep in mind of a view is its definition: another text, another picture."""
+    if plan.verb in (DdlVerb.CREATE_VIEW, DdlVerb.ALTER_VIEW):
+        picture = hashlib.sha256(sql).hexdigest()[:16]
+        made = tuple((name, picture) for name in plan.tables)
+        replaces = plan.verb is DdlVerb.ALTER_VIEW or _REPLACES.search(sql) is not None
+        return replace(plan, made=made, reroutes=replaces)
+    if plan.verb is DdlVerb.DROP_VIEW:
+        return replace(plan, gone=tuple((name, "view") for name in plan.tables))
+    return plan
 
 
 def _judge_scatter(plan: Plan, client: Client) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from mitosis_gate.backends.connection import BackendConnection
-from mitosis_gate.errors import GateError, MysqlError
+from mitosis_gate.errors import OTHER_SCHEMA, GateError, MysqlError
 from mitosis_gate.executor import merge
 from mitosis_gate.executor.client import Client
 from mitosis_gate.executor.sequences import Sequences
@@ -179,10 +179,14 @@ async def _tell_last_insert_id(backends: Backends, client: Client) -> None:
 async def _run(backends: Backends, parts: Sequence[Part], in_order: bool) -> list[Ok]:
     """Raises the error of the first shard that has one, when all have ended."""
     if in_order or len(parts) == 1:
-        return [
-            await run_part(backend, part)
-            for (_, backend), part in zip(backends, parts, strict=True)
-        ]
+        answers: list[Ok] = []
+        for (_, backend), part in zip(backends, parts, strict=True):
+            try:
+                answers.append(await run_part(backend, part))
+            except MysqlError as exc:
+                exc.nothing_done = not answers and exc.number in OTHER_SCHEMA
+                raise
+        return answers
     tasks = [
         asyncio.create_task(run_part(backend, part))
         for (_, backend), part in zip(backends, parts, strict=True)
@@ -196,7 +200,10 @@ async def _run(backends: Backends, parts: Sequence[Part], in_order: bool) -> lis
         raise
     failures = [e for task in tasks if isinstance(e := task.exception(), GateError)]
     if failures:
-        raise min(failures, key=_row_of)
+        first = min(failures, key=_row_of)
+        if isinstance(first, MysqlError) and len(failures) == len(tasks):
+            first.nothing_done = all(e.number in OTHER_SCHEMA for e in failures)
+        raise first
     return [task.result() for task in tasks]
 
 

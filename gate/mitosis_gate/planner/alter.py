@@ -6,7 +6,9 @@ from mitosis_gate.planner.definitions import definition_of, key_facts
 from mitosis_gate.planner.keys import hash_alike
 from mitosis_gate.planner.layout import Living, Place
 from mitosis_gate.planner.lexer import BadSql, Token
+from mitosis_gate.planner.pictures import Picture, picture_of
 from mitosis_gate.planner.plan import Ddl, DdlVerb, Plan, Refuse
+from mitosis_gate.planner.pulling import base_type
 from mitosis_gate.planner.refusals import refuse
 from mitosis_gate.planner.statement import Span, Statement
 from mitosis_gate.planner.table_names import Names, place_of, refused_name, shards_for
@@ -21,6 +23,8 @@ def alter_table(statement: Statement) -> Plan:
     layout = statement.layout
     place = place_of(layout, name)
     tables = [name]
+    reroutes = False
+    made: tuple[Picture, ...] = ()
     keys = NewKeys(statement)
     keys.know(place.table)
     for part in statement.parts(names.at, len(statement.tokens)):
@@ -28,14 +32,45 @@ def alter_table(statement: Statement) -> Plan:
         if refusal is not None:
             return refusal
         keys.add_action(part)
+        reroutes |= _reroutes(statement, place, part)
         renamed = _new_name(statement, part)
         if renamed:
+            made = (picture_of(renamed, place),)
             tables.append(renamed)
             refusal = refused_name(layout, place, renamed)
             if refusal is not None:
                 return refusal
-    plan = Ddl(DdlVerb.ALTER_TABLE, tuple(tables), shards_for(layout, place.living))
+    gone = (picture_of(name, place),) if made else ()
+    shards = shards_for(layout, place.living)
+    plan = Ddl(DdlVerb.ALTER_TABLE, tuple(tables), shards, (), made, gone, reroutes)
     return judged(plan, name, place.key_name, keys)
+
+
+def _reroutes(statement: Statement, place: Place, part: Span) -> bool:
+    """Whether a gate that does not know of it would plan statements wrongly, and no shard refuse
+    them: another type of a key or of what rows are ordered by, another order of the columns, or a
+    column that gets numbers. Columns and keys that come or go are not among them."""
+    tokens = statement.tokens[part[0] : part[1]]
+    words = frozenset(t.word for t in tokens)
+    action = statement.word(part[0])
+    if action in ("CHANGE", "CONVERT") or "AUTO_INCREMENT" in words and action == "ADD":
+        return True
+    if action == "RENAME":
+        return statement.word(part[0] + 1) == "COLUMN"
+    if action != "MODIFY":
+        return False
+    at = part[0] + (2 if statement.word(part[0] + 1) == "COLUMN" else 1)
+    definition = definition_of(statement, (at, part[1]))
+    column = place.table.column(definition.name) if definition else None
+    if definition is None or column is None or place.is_key(column.name):
+        return True
+    kind = base_type(column)
+    is_number = not column.collation and kind == definition.type.partition("(")[0].split()[0]
+    return (
+        not is_number
+        or bool(words & {"FIRST", "AFTER"})
+        or definition.has("AUTO_INCREMENT") != column.auto_increment
+    )
 
 
 def _new_name(statement: Statement, part: Span) -> str:

@@ -1,11 +1,12 @@
 """DDL: on which shards it runs, and what would break the hash contract."""
 
 from mitosis_gate.planner.alter import alter_table
-from mitosis_gate.planner.definitions import definition_of, refused_table
+from mitosis_gate.planner.definitions import definition_of, refused_table, table_collation
 from mitosis_gate.planner.keys import Halt
 from mitosis_gate.planner.layout import Layout, Living, Place
 from mitosis_gate.planner.lexer import BadSql, Kind
-from mitosis_gate.planner.plan import Ddl, DdlVerb, Flag, Plan, Refuse, UnknownTable
+from mitosis_gate.planner.pictures import Picture, are_alike, picture_of, picture_of_new
+from mitosis_gate.planner.plan import Ddl, DdlVerb, Flag, Plan, Refuse, UnknownTable, ViewNamed
 from mitosis_gate.planner.refusals import refuse
 from mitosis_gate.planner.statement import Statement
 from mitosis_gate.planner.table_names import (
@@ -90,14 +91,19 @@ def _whole_tables(statement: Statement) -> Plan:
         return refuse(f"{verb} an unsharded table and the others in statements of their own")
     living = next(iter(livings), Living.SHARDED)
     shards = shards_for(statement.layout, living)
-    return Ddl(_VERBS.get(verb, DdlVerb.MAINTAIN), tuple(tables), shards)
+    kind = _VERBS.get(verb, DdlVerb.MAINTAIN)
+    gone: tuple[Picture, ...] = ()
+    if kind is DdlVerb.DROP_TABLE:
+        found = zip(tables, places, strict=True)
+        gone = tuple(picture_of(name, place) for name, place in found if place is not None)
+    return Ddl(kind, tuple(tables), shards, gone=gone)
 
 
 def _existing(layout: Layout, name: str, spared: bool) -> Place | None:
     place = layout.place(layout.keyspace, name)
     if isinstance(place, Place):
         return place
-    if spared and isinstance(place, UnknownTable):
+    if spared and isinstance(place, UnknownTable | ViewNamed):
         return None
     raise Halt(place)
 
@@ -116,15 +122,20 @@ def _rename(statement: Statement) -> Plan:
     layout = statement.layout
     tables: list[str] = []
     shards: set[tuple[int, ...]] = set()
+    moved: dict[str, Place | None] = {}
+    """What each name stands for after the renames so far; None: for nothing any more."""
+    left: set[str] = set()
     while True:
         old = names.name()
         if not names.skip("TO"):
             raise BadSql("TO is missing")
         new = names.name()
-        place = place_of(layout, old)
+        place = moved.get(old) or place_of(layout, old)
         refusal = refused_name(layout, place, new)
         if refusal is not None:
             return refusal
+        moved[old], moved[new] = None, place
+        left.add(old)
         tables.extend((old, new))
         shards.add(shards_for(layout, place.living))
         if not statement.is_mark(names.at, ","):
@@ -132,7 +143,36 @@ def _rename(statement: Statement) -> Plan:
         names.at += 1
     if len(shards) > 1:
         return refuse("RENAME an unsharded table and the others in statements of their own")
-    return Ddl(DdlVerb.RENAME_TABLE, tuple(tables), next(iter(shards)))
+    return _renamed(layout, tuple(tables), next(iter(shards)), moved, left)
+
+
+def _renamed(
+    layout: Layout,
+    tables: tuple[str, ...],
+    shards: tuple[int, ...],
+    moved: dict[str, Place | None],
+    left: set[str],
+) -> Plan:
+    """While it goes from shard to shard, a name stands for one table here and another there: that
+    does no harm as long as both are planned alike."""
+    gone: list[Picture] = []
+    made: list[Picture] = []
+    for name, place in moved.items():
+        before = layout.place(layout.keyspace, name)
+        if place is None:
+            if isinstance(before, Place):
+                gone.append(picture_of(name, before))
+            continue
+        made.append(picture_of(name, place))
+        if not isinstance(before, Place) or name not in left:
+            continue
+        if not are_alike(picture_of(name, before)[1], made[-1][1]):
+            return refuse(
+                f"{name} would stand for another kind of table (columns, their order, sharding key "
+                "or AUTO_INCREMENT) while rows are written to it: RENAME the old one first and the "
+                "new one in a statement of its own"
+            )
+    return Ddl(DdlVerb.RENAME_TABLE, tables, shards, made=tuple(made), gone=tuple(gone))
 
 
 def _index(statement: Statement) -> Plan:
@@ -182,7 +222,9 @@ def _create_table(statement: Statement) -> Plan:
         refusal = refused_table(statement, rule, definitions, parts, options)
         if refusal is not None:
             return refusal
-    plan = Ddl(DdlVerb.CREATE_TABLE, (name,), shards_for(layout, living_of(rule)))
+    made = picture_of_new(name, rule, definitions, table_collation(options))
+    shards = shards_for(layout, living_of(rule))
+    plan = Ddl(DdlVerb.CREATE_TABLE, (name,), shards, made=(made,))
     keys.add_elements(parts)
     return judged(plan, name, rule.sharding_key, keys, exists)
 
@@ -197,7 +239,8 @@ def _create_like(layout: Layout, name: str, like: str, keys: NewKeys, exists: bo
     refusal = refused_name(layout, place, name)
     if refusal is not None:
         return refusal
-    plan = Ddl(DdlVerb.CREATE_TABLE, (name,), shards_for(layout, place.living))
+    made = (picture_of(name, place),)
+    plan = Ddl(DdlVerb.CREATE_TABLE, (name,), shards_for(layout, place.living), made=made)
     keys.copy(place.table)
     return judged(plan, name, place.key_name, keys, exists)
 

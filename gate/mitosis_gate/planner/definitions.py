@@ -63,7 +63,7 @@ def refused_table(
             f"column {key} is the sharding key and cannot be a generated column: the gate must "
             "find its value in the statement"
         )
-    facts = key_facts(definition, _table_collation(options))
+    facts = key_facts(definition, table_collation(options))
     if isinstance(facts, str):
         return refuse(f"column {key} cannot be the sharding key: {facts}")
     return None
@@ -89,7 +89,7 @@ def key_facts(definition: Definition, table_collation: str) -> KeyColumn | str:
     return key_column(definition.type, collation)
 
 
-def _table_collation(options: Sequence[Token]) -> str:
+def table_collation(options: Sequence[Token]) -> str:
     """What the options of the table say; empty when they say nothing."""
     found = {"COLLATE": "", "CHARSET": "", "SET": ""}
     for at, token in enumerate(options):

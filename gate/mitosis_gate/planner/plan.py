@@ -456,6 +456,12 @@ class Ddl:
     shards: tuple[int, ...]
     warnings: tuple[tuple[int, str], ...] = ()
     """Of the gate, for whoever sent the statement, when it has run: code and text of each."""
+    made: tuple[tuple[str, str], ...] = ()
+    """Names that a table gets, each with its picture (see `planner.pictures`)."""
+    gone: tuple[tuple[str, str], ...] = ()
+    """Names that no table has afterwards, each with the picture it had."""
+    reroutes: bool = False
+    """A table that stays is planned in another way afterwards."""
 
 
 class TransactionVerb(StrEnum):
@@ -566,6 +572,7 @@ class Shown(StrEnum):
     PLANS = "PLANS"
     SHARDS = "SHARDS"
     VERSION = "VERSION"
+    DDL = "DDL"
     PROCESSLIST = "PROCESSLIST"
     """SHOW PROCESSLIST, of all sessions of all gates."""
 

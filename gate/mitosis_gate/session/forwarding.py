@@ -479,7 +479,7 @@ class Forwarding(Lending):
     def answer_end(self, connection: BackendConnection, data: bytes) -> None:
         self._active = None
         scanner = connection.scanner
-        if scanner.error is not None and self._is_turned_away(connection, scanner.error):
+        if scanner.error is not None and self._is_turned_away(connection, scanner.error, data):
             return
         self._transport.write(data)  # type: ignore[union-attr]
         if scanner.last:
@@ -504,7 +504,9 @@ class Forwarding(Lending):
         if self._ends_after is not None:
             self._end_if_free()
 
-    def _is_turned_away(self, connection: BackendConnection, error: MysqlError) -> bool:
+    def _is_turned_away(
+        self, connection: BackendConnection, error: MysqlError, data: bytes
+    ) -> bool:
         """Whether the primary turned out to be read-only, so that the error is not for the client.
 
         Outside a transaction nothing was done: the statement waits for a primary. Inside one it is

@@ -20,8 +20,9 @@ from mitosis_gate.planner.build import Planner
 from mitosis_gate.planner.lexer import shape_of
 from mitosis_gate.planner.pinning import pinning_of
 from mitosis_gate.planner.plan import Flag, Plan
-from mitosis_gate.session.forwarding import FIRST, WRITES, Forwarding
+from mitosis_gate.session.forwarding import FIRST, WRITES
 from mitosis_gate.session.last import definitions
+from mitosis_gate.session.replanning import Replanning
 from mitosis_gate.session.services import Services
 from mitosis_gate.wire import constants as c
 from mitosis_gate.wire import packets, statements
@@ -136,7 +137,7 @@ def _is_word(character: bytes) -> bool:
     return character.isalnum() or character in (b"_", b"$") or character > b"\x7f"
 
 
-class Prepared(Forwarding):
+class Prepared(Replanning):
     __slots__ = ("_next_statement", "_splitter", "_statements")
 
     def __init__(
@@ -178,6 +179,10 @@ class Prepared(Forwarding):
         planner = await self._refresh()
         planned = planner.prepare(sql, self._variant)
         where = planned.describe
+        if isinstance(where, plans.Refuse) and await self._is_newer(planner):
+            planner = await self._refresh()
+            planned = planner.prepare(sql, self._variant)
+            where = planned.describe
         if isinstance(where, plans.Refuse):
             where = self._where_to_describe(sql, planner, planned, where)
         if self._kept is not None:

@@ -22,6 +22,7 @@ from mitosis_gate.errors import (
     MysqlError,
     NoDatabase,
     NotSupported,
+    PlanAnew,
     ProtocolViolation,
     ShuttingDown,
     UnknownCommand,
@@ -31,7 +32,7 @@ from mitosis_gate.planner import plan as plans
 from mitosis_gate.planner.plan import DEFAULT_VARIANT, Flag, Plan
 from mitosis_gate.planner.purity import is_pure
 from mitosis_gate.planner.rules import Point
-from mitosis_gate.session.forwarding import FIRST, WRITES
+from mitosis_gate.session.forwarding import FIRST, PLANS, WRITES
 from mitosis_gate.session.last import Left
 from mitosis_gate.session.lending import variables_of_login
 from mitosis_gate.session.prepared import AT_ONCE, NEEDS_EXECUTOR, NEEDS_TASK
@@ -403,7 +404,7 @@ class Session(Watched):
                 return
         elif type(plan) is plans.TransactionControl and self._control(plan, sql, packet):
             return
-        elif type(plan) is plans.Refuse:
+        elif type(plan) is plans.Refuse and len(self.table.shards) == 1:
             self.send_error(MysqlError(plan.code, plan.sqlstate, plan.message))
             return
         self._start(self._carry_out_later(plan, sql, packet))
@@ -421,7 +422,7 @@ class Session(Watched):
             self.use(plan.database)
             self.send_ok()
         elif isinstance(plan, plans.Refuse):
-            raise MysqlError(plan.code, plan.sqlstate, plan.message)
+            raise MysqlError(plan.code, plan.sqlstate, plan.message, nothing_done=True)
         elif isinstance(plan, plans.Empty):
             if not plan.has_comment:
                 raise MysqlError(1065, "42000", "Query was empty")
@@ -474,11 +475,22 @@ class Session(Watched):
         for number, statement in enumerate(batch.statements, 1):
             self._more_follows = number < len(batch.statements)
             self._answered = self._forwarded = self._failed = False
+            await self._carry_out_part(statement)
+            if self._failed:
+                return
+
+    async def _carry_out_part(self, statement: bytes) -> None:
+        """One of a batch; when nothing of it was done, again under what is in force now."""
+        packet = frame(statements.pack_query(statement, self._names), 0)
+        for more in reversed(range(PLANS)):
             planner = await self._refresh()
             plan = self._checked(planner.route(statement, self._variant))
-            packet = frame(statements.pack_query(statement, self._names), 0)
-            await self._carry_out_later(plan, statement, packet)
-            if self._failed:
+            try:
+                await self._carry_out_later(plan, statement, packet)
+            except PlanAnew:
+                if self._answered or self._forwarded or not more:
+                    raise
+            else:
                 return
 
     def _send_connection_id(self, name: str) -> None:

@@ -294,5 +294,12 @@ class FakeTopology:
             raise self.away[shard]
         yield self.backends[shard]
 
+    async def beside(
+        self, keyspace: str, shard: str, account: Account, kept: FakeBackend | None
+    ) -> FakeBackend:
+        if shard in self.away:
+            raise self.away[shard]
+        return self.backends[shard]
+
     def give_back(self, connection: FakeBackend) -> None:
         connection.given_back += 1
