@@ -89,6 +89,8 @@ def from_rows(
         )
         for name, found in columns.items()
     }
+    for name in told.keys() - columns.keys():  # a view over something that is gone has no columns
+        tables[name] = Table(name, (), True, told[name])
     return Schema(tables, version)
 
 

@@ -13,12 +13,13 @@ from mitosis_gate.planner.layout import Layout, Living, Place
 from mitosis_gate.planner.lexer import BadSql
 from mitosis_gate.planner.plan import Ddl, DdlVerb, Flag, Plan, Refuse, UnknownTable
 from mitosis_gate.planner.queries import query_rule
-from mitosis_gate.planner.refusals import refuse
+from mitosis_gate.planner.refusals import not_understood, refuse
 from mitosis_gate.planner.statement import Statement
 from mitosis_gate.planner.table_names import Names
 from mitosis_gate.planner.views import (
     body_behind,
     definers_function,
+    read,
     tables_of,
     tables_of_view,
     with_views,
@@ -84,7 +85,7 @@ def _refused(name: str, query: Statement) -> Plan | None:
             f"view {name} would tell about a connection, and over several shards there are "
             "several: take that out of the view"
         )
-    plan = (with_views(query, query_rule) or query_rule(query)).bind(query.literals)
+    plan = _read_as_table(query)
     if isinstance(plan, UnknownTable):
         return plan
     if isinstance(plan, Refuse):
@@ -96,6 +97,15 @@ def _refused(name: str, query: Statement) -> Plan | None:
             "FOR UPDATE or FOR SHARE out of the view"
         )
     return None
+
+
+def _read_as_table(query: Statement) -> Plan:
+    text = b"SELECT * FROM (" + query.text(0, len(query.tokens)) + b") AS v"
+    reading = read(text, query.layout, query.variant)
+    try:
+        return (with_views(reading, query_rule) or query_rule(reading)).bind(reading.literals)
+    except BadSql as exc:
+        return not_understood(str(exc))
 
 
 def _locks(plan: Plan) -> bool:

@@ -98,7 +98,7 @@ def with_views(statement: Statement, make: Callable[[Statement], Rule]) -> Rule 
     template = whole.spliced(statement, uses)
     client = [one for one in template if isinstance(one, int)]
     sql = render(template, statement.literals)
-    expanded = _read(sql, statement.layout, statement.variant)
+    expanded = read(sql, statement.layout, statement.variant)
     try:
         rule = make(expanded)
     except Halt as exc:
@@ -281,9 +281,9 @@ def definition_of(layout: Layout, view: Table) -> tuple[Statement, tuple[str, ..
                 "VIEW in the keyspace"
             )
         )
-    whole = _read(view.definition.encode(), layout, Variant(layout.keyspace))
+    whole = read(view.definition.encode(), layout, Variant(layout.keyspace))
     name = next(n for n, token in enumerate(whole.tokens) if token.word == "VIEW") + 1
-    body = _read(whole.text(*body_behind(whole, name)), layout, whole.variant)
+    body = read(whole.text(*body_behind(whole, name)), layout, whole.variant)
     names = tuple(column.name for column in view.columns)
     return body, () if _names_of(body) == names else names
 
@@ -327,7 +327,7 @@ def tables_of(query: Statement) -> tuple[Place, ...]:
     uses = _uses(query)
     if uses:
         text = render(_Whole(query.layout).spliced(query, uses), query.literals)
-        query = _read(text, query.layout, query.variant)
+        query = read(text, query.layout, query.variant)
     found = []
     for ref, _ in _references(query):
         if _is_dual(query, ref):
@@ -347,7 +347,7 @@ def definers_function(statement: Statement) -> str:
     return ""
 
 
-def _read(sql: bytes, layout: Layout, variant: Variant) -> Statement:
+def read(sql: bytes, layout: Layout, variant: Variant) -> Statement:
     shape = shape_of(sql)
     return Statement(sql, tuple(tokens_of(shape)), tuple(shape.literals), layout, variant)
 

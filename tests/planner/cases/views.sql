@@ -148,6 +148,9 @@ LOAD DATA LOCAL INFILE 'f' INTO TABLE big_orders
 DROP TABLE totals
 --> 1235 (42000) [gate] totals is a view, not a table: use CREATE, ALTER or DROP VIEW
 
+DROP TABLE IF EXISTS totals
+--> ddl DROP TABLE totals on 0,1,2,3
+
 TRUNCATE TABLE totals
 --> 1235 (42000) [gate] totals is a view, not a table: use CREATE, ALTER or DROP VIEW
 
@@ -229,10 +232,13 @@ CREATE VIEW v AS SELECT GET_LOCK('a', 1) AS a
 --> 1235 (42000) [gate] view v would tell about a connection, and over several shards there are several: take that out of the view
 
 CREATE VIEW v AS SELECT user_id FROM users WHERE MATCH (name) AGAINST ('x')
---> ddl CREATE VIEW v on 0,1,2,3
+--> 1235 (42000) [gate] view v could not be read: full-text search needs the index of one shard: add the sharding key to WHERE
 
 CREATE VIEW v AS SELECT * FROM notes
 --> 1235 (42000) [gate] the keyspace does not say how table notes is stored: name it in spec.tables with a shardingKey or reference: true, or set otherTables: unsharded
+
+CREATE VIEW v (a) AS VALUES ROW(1)
+--> 1064 (42000) [gate] view v could not be read: this statement is not understood, so it is not sent anywhere: its FROM is not understood
 
 CREATE VIEW v AS
 --> 1064 (42000) [gate] this statement is not understood, so it is not sent anywhere: the SELECT of the view is missing
