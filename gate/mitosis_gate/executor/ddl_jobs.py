@@ -234,6 +234,7 @@ class Jobs:
         async with self._shards.lent(keyspace, first, account) as connection:
             await _lock(connection, keyspace)
             try:
+                await _end_dead_jobs(connection)
                 await judge()
                 job = await _opened(connection, plan, statement, raise_everywhere)
                 finished = False
@@ -324,15 +325,23 @@ async def _lock(connection: BackendConnection, keyspace: str) -> None:
         )
 
 
+async def _end_dead_jobs(connection: BackendConnection) -> None:
+    """Who holds the lock knows that nobody else carries out a job; see `epochs.Eye` for who reads
+    otherwise, under a lock that is held."""
+    try:
+        await connection.query(
+            b"UPDATE mitosis.ddl_jobs SET state = 'failed' WHERE state = 'running'"
+        )
+    except MysqlError as exc:
+        if exc.number != _NO_SUCH_TABLE:
+            raise
+
+
 async def _opened(
     connection: BackendConnection, plan: Ddl, statement: bytes, raise_everywhere: Everywhere
 ) -> Job | None:
     sql = b"0x" + statement.hex().encode()
     try:
-        # who holds the lock knows that nobody else carries out a job
-        await connection.query(
-            b"UPDATE mitosis.ddl_jobs SET state = 'failed' WHERE state = 'running'"
-        )
         found = await connection.query(
             b"SELECT id, progress FROM mitosis.ddl_jobs WHERE state <> 'done' AND statement = %b "
             b"ORDER BY id DESC LIMIT 1" % sql

@@ -12,7 +12,13 @@ table that changes (`executor.ddl_jobs`).
 from collections.abc import Coroutine
 
 from mitosis_gate.backends.connection import BackendConnection
-from mitosis_gate.errors import OTHER_SCHEMA, MysqlError, SchemaChanged
+from mitosis_gate.errors import (
+    OTHER_SCHEMA,
+    MysqlError,
+    Refused,
+    SchemaChanged,
+    TransactionLost,
+)
 from mitosis_gate.planner.build import Planner
 from mitosis_gate.session.forwarding import Forwarding
 from mitosis_gate.wire.packets import Ok
@@ -73,16 +79,20 @@ class Replanning(Forwarding):
     async def _planned_anew(self, work: Coroutine[None, None, None]) -> None:
         try:
             await super()._planned_anew(work)
-        except MysqlError as exc:
-            nothing_done = exc.nothing_done or (self._reads and exc.number in OTHER_SCHEMA)
+        except (MysqlError, Refused) as exc:
             began = self._answered or self._forwarded or self._active is not None
-            if began or not nothing_done or not self._may_be_old():
+            if began or not self._did_nothing(exc) or not self._may_be_old():
                 raise
             if not await self._is_newer(self._planner):
                 raise
         else:
             return
         await super()._planned_anew(self._carry_out_again())
+
+    def _did_nothing(self, problem: MysqlError | Refused) -> bool:
+        if isinstance(problem, Refused):
+            return not isinstance(problem, TransactionLost)
+        return problem.nothing_done or (self._reads and problem.number in OTHER_SCHEMA)
 
     # statements that had to wait
 
