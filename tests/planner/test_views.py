@@ -4,8 +4,10 @@ import pytest
 from keyspaces import KEYSPACES, SCHEMA
 
 from mitosis_gate.planner.build import Planner
+from mitosis_gate.planner.pictures import are_alike
 from mitosis_gate.planner.plan import (
     AnyShard,
+    Ddl,
     Finish,
     Merge,
     OneShard,
@@ -110,3 +112,17 @@ def test_a_definition_whose_syntax_is_not_understood_is_finished() -> None:
     one = planner(v="select straight_join `orders`.`user_id` AS `a` from `orders` group by `a` "
                     "with rollup")  # fmt: skip
     assert isinstance(one.route(b"SELECT * FROM v"), Finish)
+
+
+def test_gates_wait_for_one_another_when_a_view_gets_another_definition() -> None:
+    new = planner().route(b"CREATE OR REPLACE VIEW v AS SELECT user_id FROM users")
+    other = planner().route(b"CREATE OR REPLACE VIEW v AS SELECT user_id FROM orders")
+    changed = planner().route(b"ALTER VIEW totals AS SELECT user_id FROM users")
+    gone = planner().route(b"DROP VIEW IF EXISTS totals, v")
+    assert isinstance(new, Ddl) and isinstance(other, Ddl)
+    assert isinstance(changed, Ddl) and isinstance(gone, Ddl)
+    assert not new.reroutes and changed.reroutes
+    assert new.made[0][0] == "v" and new.made != other.made
+    assert not are_alike(new.made[0][1], other.made[0][1])
+    assert [name for name, _ in gone.gone] == ["totals"]
+    assert not are_alike(gone.gone[0][1], changed.made[0][1])

@@ -7,11 +7,8 @@ those in the middle of something are closed by whoever gets them back.
 
 import contextlib
 import functools
-import hashlib
 import logging
-import re
 from collections.abc import AsyncIterator, Iterator, Sequence
-from dataclasses import replace
 from typing import Protocol
 
 from prometheus_client import Counter, Histogram
@@ -46,7 +43,6 @@ from mitosis_gate.planner.plan import DdlVerb, Flag, Plan
 log = logging.getLogger(__name__)
 
 Backends = Sequence[tuple[str, BackendConnection]]
-_REPLACES = re.compile(rb"\bCREATE\s+OR\s+REPLACE\b", re.IGNORECASE)
 _NUMBERED_ANEW = frozenset({DdlVerb.TRUNCATE_TABLE, DdlVerb.DROP_TABLE, DdlVerb.RENAME_TABLE})
 
 
@@ -205,7 +201,7 @@ class Executor:
                     " repeat"
                 )
 
-        return self._jobs.job(keyspace, client.table, _with_view(plan, sql), sql, judge)
+        return self._jobs.job(keyspace, client.table, plan, sql, judge)
 
     async def _renumber(self, plan: plans.Ddl, client: Client) -> None:
         """What is a table's next number may be another one now."""
@@ -274,18 +270,6 @@ async def _one_shard(client: Client, shard: str, flags: Flag, sql: bytes) -> Non
                 client.pin(reason, backend)
     finally:
         client.give_back(backend)
-
-
-def _with_view(plan: plans.Ddl, sql: bytes) -> plans.Ddl:
-    """What gates keep in mind of a view is its definition: another text, another picture."""
-    if plan.verb in (DdlVerb.CREATE_VIEW, DdlVerb.ALTER_VIEW):
-        picture = hashlib.sha256(sql).hexdigest()[:16]
-        made = tuple((name, picture) for name in plan.tables)
-        replaces = plan.verb is DdlVerb.ALTER_VIEW or _REPLACES.search(sql) is not None
-        return replace(plan, made=made, reroutes=replaces)
-    if plan.verb is DdlVerb.DROP_VIEW:
-        return replace(plan, gone=tuple((name, "view") for name in plan.tables))
-    return plan
 
 
 def _judge_scatter(plan: Plan, client: Client) -> None:
