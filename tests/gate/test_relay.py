@@ -13,7 +13,14 @@ from mitosis_gate.relay import plain
 
 SCENARIO = Path(__file__).parent.parent / "support" / "relay_scenario.py"
 STEPS = 800
-STATES = ("SessionState", "BackendState", "ScannerState", "LaneState", "BranchesState")
+STATES = (
+    "SessionState",
+    "BackendState",
+    "ScannerState",
+    "LaneState",
+    "BranchesState",
+    "StatementState",
+)
 
 
 def told(seed: int, is_plain: bool) -> list[str]:

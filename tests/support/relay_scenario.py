@@ -14,13 +14,14 @@ from typing import Any
 
 from mitosis_gate import clock
 from mitosis_gate.backends.account import Account
-from mitosis_gate.backends.connection import BackendConnection, Target
+from mitosis_gate.backends.connection import BackendConnection, PreparedHere, Target
 from mitosis_gate.backends.pool import Lane, Pool
 from mitosis_gate.backends.topology import Lanes
 from mitosis_gate.backends.variables import Variables
 from mitosis_gate.planner.build import Planner
 from mitosis_gate.planner.schema import Schema
 from mitosis_gate.session import Session
+from mitosis_gate.session.prepared import Statement
 from mitosis_gate.settings import Settings
 from mitosis_gate.wire import constants as c
 from mitosis_gate.wire import packets
@@ -29,10 +30,24 @@ from mitosis_routing.table import RoutingTable
 
 CONNECTIONS = 3
 """On each shard."""
+PREPARED = (
+    (b"SELECT name FROM users WHERE user_id = ?", 1),
+    (b"UPDATE users SET name = ? WHERE user_id = ?", 2),
+    (b"SELECT name FROM users WHERE user_id = ? AND name = ?", 2),
+    (b"SELECT name FROM users WHERE user_id = 17", 0),
+    (b"SELECT n FROM mails WHERE address = ?", 1),
+    (b"SELECT name FROM users WHERE user_id = -?", 1),
+    (b"SELECT user_id FROM users", 0),
+    (b"SELECT name FROM users WHERE user_id = ? /* nowhere */", 1),
+)
+"""Statements and how many parameters they have."""
 SEEN_OF_SESSION = (
+    "_counted_at",
+    "_execution",
     "_forwarded",
     "_has_input",
     "_packet",
+    "_row_count",
     "_sequence",
     "current",
     "forwarded_statements",
@@ -104,6 +119,7 @@ class World:
         self.session = Session(services, sessions, 1, login, [self.account], "client")  # type: ignore[arg-type]
         self.session.forwarded_statements = 0
         self.session.adopt(Transport("client", self.log))  # type: ignore[arg-type]
+        self._prepare()
         self.variant = 0 if self.keeps_eof else c.CLIENT_DEPRECATE_EOF
         self.lanes: list[Lane] = []
         self.connections: list[BackendConnection] = []
@@ -126,6 +142,18 @@ class World:
         lane.idle.append(connection)
         self.connections.append(connection)
 
+    def _prepare(self) -> None:
+        """What the client has prepared; servers know all but the last of it."""
+        for number, (sql, _) in enumerate(PREPARED, 1):
+            planner = self.planners["shop"]
+            statement = Statement(number, sql, planner, planner.prepare(sql))
+            self.session._statements[number] = statement
+
+    def _prepared_on(self, connection: BackendConnection) -> None:
+        for number, (sql, _) in enumerate(PREPARED[:-1], 1):
+            key = (sql, connection.applied)
+            connection.statements.setdefault(key, PreparedHere(100 + number))
+
     def _publish(self) -> None:
         self.session._lanes = Lanes(self.table, tuple(self.lanes))
         self.session._planner = self.planners["shop"]
@@ -138,8 +166,8 @@ class World:
             self._answer(active)
             return
         self.random.choices(
-            (self._statement, self._bytes, self._change, self._usual, self._tick),
-            weights=(75, 2, 7, 12, 4),
+            (self._statement, self._execution, self._bytes, self._change, self._usual, self._tick),
+            weights=(50, 30, 2, 7, 12, 4),
         )[0]()
 
     def _usual(self) -> None:
@@ -149,6 +177,8 @@ class World:
             return
         session.resume_writing()
         session.current = "shop"
+        if not session._statements:
+            self._prepare()
         if session._transaction.is_open:
             self._drop_everything()
         for connection in self.connections:
@@ -188,6 +218,38 @@ class World:
         elif kind < 0.12:
             data += data
         self._receive(data)
+
+    def _execution(self) -> None:
+        for connection in self.connections:
+            self._prepared_on(connection)
+        number = self.random.choice((*range(1, len(PREPARED) + 1), 1, 1, 1, 99))
+        parameters = PREPARED[number - 1][1] if number <= len(PREPARED) else 1
+        if number not in self.session._statements and self.random.random() < 0.9:
+            return
+        flags = self.random.choice((0,) * 9 + (8, 1))
+        payload = bytes((c.COM_STMT_EXECUTE,)) + number.to_bytes(4, "little")
+        payload += bytes((flags,)) + b"\1\0\0\0"
+        if parameters:
+            payload += self._parameters(parameters)
+        if self.random.random() < 0.05:
+            payload = payload[: self.random.randrange(len(payload))]
+        self._receive(frame(payload, 0))
+
+    def _parameters(self, count: int) -> bytes:
+        nulls = self.random.choice((0,) * 9 + (1,))
+        types, values = b"", b""
+        for _ in range(count):
+            kind, unsigned, size = self.random.choice(
+                ((8, 0, 8),) * 30
+                + ((8, 0x80, 8), (3, 0, 4), (3, 0x80, 4), (2, 0, 2), (1, 0, 1), (253, 0, 0))
+            )
+            types += bytes((kind, unsigned)) + (b"\0" if self.names else b"")
+            number = self.random.choice((0, 5, 17, 100, 200, 60_000, 1 << 30, (1 << 64) - 7))
+            value = (number % (1 << 8 * size)).to_bytes(size, "little") if size else b"\x015"
+            values += value
+        head = bytes((count,)) if self.names else b""
+        is_bound = self.random.random() < 0.5
+        return head + bytes((nulls, is_bound)) + (types if is_bound else b"") + values
 
     def _receive(self, data: bytes) -> None:
         if data:
@@ -302,6 +364,11 @@ class World:
             facts = [getattr(connection, name) for name in SEEN_OF_CONNECTION]
             facts += [str(getattr(connection.scanner, name)) for name in SEEN_OF_SCANNER]
             lines.append(f"{n}: {facts} {connection._sink is session}")
+        for number, statement in session._statements.items():
+            lines.append(f"{number}: {statement.types!r}")
+        for n, connection in enumerate(self.connections):
+            known = [(h.number, h.types, h.was_used) for h in connection.statements.values()]
+            lines.append(f"{n} knows {known}")
         for lane in self.lanes:
             lines.append(f"idle {[index.get(id(one)) for one in lane.idle]}")
         return " ".join(lines)

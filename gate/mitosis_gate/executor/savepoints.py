@@ -14,6 +14,9 @@ class Savepoints:
     def __init__(self) -> None:
         self._set: dict[str, bytes] = {}
 
+    def __bool__(self) -> bool:
+        return bool(self._set)
+
     def __contains__(self, name: str) -> bool:
         return name.lower() in self._set
 

@@ -11,6 +11,7 @@ from mitosis_gate.planner.plan import (
     AnyShard,
     Assignment,
     Flag,
+    OneShard,
     Plan,
     Prepared,
     Refuse,
@@ -46,8 +47,9 @@ class Planner:
         self._cache_bytes = cache_bytes
         self._cache = ShapeCache(cache_bytes)
         self._caches: dict[Variant, ShapeCache] = {DEFAULT_VARIANT: self._cache}
-        self._endings: dict[bytes, Point] = {}
-        """By their text before it: shapes whose only literal is the key, at the very end."""
+        self._endings: dict[bytes, Point | OneShard] = {}
+        """By their text before it: shapes whose only literal is a number at the very end, the key
+        or, where all go to one shard, any."""
 
     def route(self, sql: bytes, variant: Variant = DEFAULT_VARIANT) -> Plan:
         """Plan a statement of COM_QUERY; never raises.
@@ -57,9 +59,9 @@ class Planner:
         """
         if variant is DEFAULT_VARIANT:
             head = sql.rstrip(_DIGITS)
-            point = self._endings.get(head)
-            if point is not None:
-                plan = point.of_number(sql[len(head) :])
+            known = self._endings.get(head)
+            if known is not None and len(head) < len(sql):
+                plan = known.of_number(sql[len(head) :]) if isinstance(known, Point) else known
                 if plan is not None:
                     return plan
             cache = self._cache
@@ -115,10 +117,15 @@ class Planner:
 
     def _note_ending(self, shape: Shape, rule: Rule) -> None:
         head, *rest = shape.texts
-        if isinstance(rule, Point) and rest == [b""] and len(head) <= _LONGEST_ENDING:
-            if len(self._endings) >= _MOST_ENDINGS:
-                self._endings.clear()
-            self._endings[head] = rule
+        if rest != [b""] or len(head) > _LONGEST_ENDING:
+            return
+        if not shape.literals[0].isdigit():
+            return  # of text the head would be the same, and a number would follow it
+        if len(self._endings) >= _MOST_ENDINGS:
+            self._endings.clear()
+        known = rule.plan if isinstance(rule, Fixed) else rule
+        if isinstance(known, Point) or type(known) is OneShard:
+            self._endings[head] = known
 
     def _made(self, sql: bytes, shape: Shape, variant: Variant) -> Rule:
         if self._layout.broken:
@@ -133,7 +140,7 @@ class Planner:
 class PreparedStatement:
     """A statement with `?`, whose rule waits for the parameters that decide the route."""
 
-    __slots__ = ("_literals", "_places", "_rule", "describe", "needed", "parameters")
+    __slots__ = ("_literals", "_places", "_rule", "common", "describe", "needed", "parameters")
 
     def __init__(
         self, rule: Rule, literals: tuple[bytes, ...], places: tuple[int, ...], layout: Layout
@@ -145,6 +152,13 @@ class PreparedStatement:
         self.needed = tuple(n for n, place in enumerate(places) if place in deciding)
         self._places = tuple(places[n] for n in self.needed)
         self.describe = _described(rule, layout)
+        self.common: OneShard | Point | None = None
+        """What an execution needs no `route` for: the plan of all, or that of the key, which is the
+        first parameter."""
+        if isinstance(rule, Fixed) and isinstance(rule.plan, OneShard):
+            self.common = rule.plan
+        elif isinstance(rule, Point) and self.needed == (0,):
+            self.common = rule
 
     def route(self, values: Sequence[Value]) -> Plan:
         """Plan an execution; `values` are those of the `needed` parameters, in the same order."""

@@ -26,6 +26,7 @@ BackendState = _chosen.BackendState
 ScannerState = _chosen.ScannerState
 LaneState = _chosen.LaneState
 BranchesState = _chosen.BranchesState
+StatementState = _chosen.StatementState
 learn = _chosen.learn
 
 __all__ = [
@@ -36,5 +37,6 @@ __all__ = [
     "LaneState",
     "ScannerState",
     "SessionState",
+    "StatementState",
     "learn",
 ]

@@ -22,6 +22,9 @@
 #define STATUS_IN_TRANS 1
 #define STATUS_AUTOCOMMIT 2
 #define COM_QUERY 3
+#define COM_STMT_EXECUTE 0x17
+#define PARAMETER_COUNT_AVAILABLE 8 /* a flag of COM_STMT_EXECUTE */
+#define MOST_PARAMETERS 250         /* so that their number is one byte */
 
 /* attributes: the C name and the name in Python */
 
@@ -40,6 +43,8 @@
     F(KEPT, "_kept")                                                                               \
     F(VARIABLES, "_variables")                                                                     \
     F(PACKET, "_packet")                                                                           \
+    F(EXECUTION, "_execution")                                                                     \
+    F(PREPARED, "_statements")                                                                     \
     F(BEGAN_AT, "began_at")                                                                        \
     F(LAST, "_last")                                                                               \
     F(FORWARDED, "_forwarded")                                                                     \
@@ -50,6 +55,9 @@
     F(RELAYED, "_relayed")                                                                         \
     F(PINS, "_pins")                                                                               \
     F(BLOCKED_AT, "write_blocked_at")                                                              \
+    F(INSERT_ID, "last_insert_id")                                                                 \
+    F(ROW_COUNT, "_row_count")                                                                     \
+    F(COUNTED_AT, "_counted_at")                                                                   \
     F(ENDS_AFTER, "_ends_after")                                                                   \
     F(CONNECTION_ID, "connection_id")
 
@@ -85,6 +93,16 @@
     F(IDLE, "idle")                                                                                \
     F(POOL, "pool")
 
+#define STATEMENT(F)                                                                               \
+    F(SQL, "sql")                                                                                  \
+    F(PLANNER, "planner")                                                                          \
+    F(PLANNED, "planned")                                                                          \
+    F(TYPES, "types")                                                                              \
+    F(LONG_DATA, "long_data")                                                                      \
+    F(PROBLEM, "problem")                                                                          \
+    F(CURSOR, "cursor")                                                                            \
+    F(KEY, "key")
+
 #define BRANCHES(F)                                                                                \
     F(WAITS, "waits")                                                                              \
     F(BOUND, "bound")                                                                              \
@@ -95,11 +113,13 @@
 #define SCANNER_FIELD(name, text) C_##name,
 #define LANE_FIELD(name, text) L_##name,
 #define BRANCHES_FIELD(name, text) T_##name,
+#define STATEMENT_FIELD(name, text) P_##name,
 enum { SESSION(SESSION_FIELD) S_COUNT };
 enum { BACKEND(BACKEND_FIELD) B_COUNT };
 enum { SCANNER(SCANNER_FIELD) C_COUNT };
 enum { LANE(LANE_FIELD) L_COUNT };
 enum { BRANCHES(BRANCHES_FIELD) T_COUNT };
+enum { STATEMENT(STATEMENT_FIELD) P_COUNT };
 
 /* One structure for all of them: the number of fields is what their types differ in. */
 typedef struct {
@@ -115,20 +135,23 @@ typedef struct {
 #define SCANNER_MEMBER(name, text) FIELD_MEMBER(C, name, text)
 #define LANE_MEMBER(name, text) FIELD_MEMBER(L, name, text)
 #define BRANCHES_MEMBER(name, text) FIELD_MEMBER(T, name, text)
+#define STATEMENT_MEMBER(name, text) FIELD_MEMBER(P, name, text)
 static PyMemberDef session_members[] = {SESSION(SESSION_MEMBER){NULL, 0, 0, 0, NULL}};
 static PyMemberDef backend_members[] = {BACKEND(BACKEND_MEMBER){NULL, 0, 0, 0, NULL}};
 static PyMemberDef scanner_members[] = {SCANNER(SCANNER_MEMBER){NULL, 0, 0, 0, NULL}};
 static PyMemberDef lane_members[] = {LANE(LANE_MEMBER){NULL, 0, 0, 0, NULL}};
 static PyMemberDef branches_members[] = {BRANCHES(BRANCHES_MEMBER){NULL, 0, 0, 0, NULL}};
+static PyMemberDef statement_members[] = {STATEMENT(STATEMENT_MEMBER){NULL, 0, 0, 0, NULL}};
 
 /* What `learn` was told, and names. The module lives as long as the process. */
 
 static PyObject *session_type, *backend_type, *scanner_type, *lane_type, *transaction_type,
-    *point_type, *one_shard_type, *usual_variant, *at_once, *clock_dict;
+    *statement_type, *point_type, *one_shard_type, *usual_variant, *at_once, *clock_dict;
 static PyObject *zero, *one, *no_bytes, *usual_status, *transaction_status;
 static PyObject *n_now, *n_current, *n_lanes, *n_planners, *n_planner, *n_endings, *n_digits,
     *n_plans, *n_mask, *n_flags, *n_shard, *n_write, *n_waiting, *n_note_statement, *n_take,
-    *n_take_answer, *n_route, *n_carry_out;
+    *n_take_answer, *n_route, *n_carry_out, *n_parameters, *n_common, *n_statements, *n_number,
+    *n_types, *n_was_used;
 static uint32_t crc_table[256];
 
 static uint32_t
@@ -178,6 +201,23 @@ write_to(PyObject *transport, PyObject *data)
     return nothing != NULL ? 1 : -1;
 }
 
+/* As Point.of_number: a new reference to the plan; NULL without an error when the digits are no
+   plain number of the column. */
+static PyObject *
+plan_at(PyObject *point, const char *digits, Py_ssize_t count)
+{
+    if (digits[0] == '0' || count >= number_of(point, n_digits))
+        return NULL;
+    Py_ssize_t mask = number_of(point, n_mask);
+    PyObject *plans = PyObject_GetAttr(point, n_plans);
+    PyObject *plan = NULL;
+    if (mask >= 0 && plans != NULL)
+        plan = PyTuple_GetItem(plans, crc32_of((const unsigned char *)digits, count) & mask);
+    Py_XINCREF(plan);
+    Py_XDECREF(plans);
+    return plan;
+}
+
 /* As the shortcut of Planner.route for a statement that ends with its key: a new reference to the
    plan; NULL without an error when it does not, or is not known to. */
 static PyObject *
@@ -186,27 +226,20 @@ plan_by_ending(PyObject *planner, const char *sql, Py_ssize_t size)
     Py_ssize_t head_size = size;
     while (head_size > 0 && sql[head_size - 1] >= '0' && sql[head_size - 1] <= '9')
         head_size--;
-    Py_ssize_t digits = size - head_size;
-    if (digits == 0 || sql[head_size] == '0')
+    if (head_size == size)
         return NULL;
-    PyObject *plan = NULL, *plans = NULL;
+    PyObject *plan = NULL;
     PyObject *head = PyBytes_FromStringAndSize(sql, head_size);
     PyObject *endings = PyObject_GetAttr(planner, n_endings);
-    if (head == NULL || endings == NULL)
-        goto end;
-    PyObject *point = PyDict_GetItemWithError(endings, head);
-    if (point == NULL || !is_a(point, point_type) || digits >= number_of(point, n_digits))
-        goto end;
-    Py_ssize_t mask = number_of(point, n_mask);
-    plans = PyObject_GetAttr(point, n_plans);
-    if (mask < 0 || plans == NULL)
-        goto end;
-    plan = PyTuple_GetItem(plans, crc32_of((const unsigned char *)sql + head_size, digits) & mask);
-    Py_XINCREF(plan);
-end:
+    if (head != NULL && endings != NULL) {
+        PyObject *known = PyDict_GetItemWithError(endings, head);
+        if (known != NULL && is_a(known, point_type))
+            plan = plan_at(known, sql + head_size, size - head_size);
+        else if (known != NULL && is_a(known, one_shard_type))
+            plan = Py_NewRef(known);
+    }
     Py_XDECREF(head);
     Py_XDECREF(endings);
-    Py_XDECREF(plans);
     return plan;
 }
 
@@ -279,10 +312,19 @@ connection_for(PyObject *self, PyObject *lane)
     return connection;
 }
 
-/* Send a statement on a connection that `connection_for` gave. */
+/* Send a command on a connection that `connection_for` gave; what it says about itself goes into
+   `_packet` and, of an execution, `_execution`. */
 static int
-send_on(PyObject *self, PyObject *lane, PyObject *connection, PyObject *data, PyObject *now)
+send_on(PyObject *self, PyObject *lane, PyObject *connection, PyObject *data, PyObject *execution)
 {
+    PyObject *now = PyDict_GetItemWithError(clock_dict, n_now);
+    PyObject *statements = PyLong_FromLong(PyLong_AsLong(AT(self, S_STATEMENTS)) + 1);
+    if (now == NULL || statements == NULL) {
+        Py_XDECREF(statements);
+        return PyErr_Occurred() ? -1 : 0;
+    }
+    put(self, S_STATEMENTS, statements);
+    Py_DECREF(statements);
     if (AT(AT(self, S_TRANSACTION), T_BOUND) == Py_None) {
         PyObject *idle = AT(lane, L_IDLE);
         Py_ssize_t count = PyList_Size(idle);
@@ -290,12 +332,9 @@ send_on(PyObject *self, PyObject *lane, PyObject *connection, PyObject *data, Py
             return -1;
         put(connection, B_IS_IDLE, Py_False);
     }
-    PyObject *statements = PyLong_FromLong(PyLong_AsLong(AT(self, S_STATEMENTS)) + 1);
-    if (statements == NULL)
-        return -1;
-    put(self, S_STATEMENTS, statements);
-    Py_DECREF(statements);
-    put(self, S_PACKET, data);
+    put(self, S_PACKET, execution != NULL ? no_bytes : data);
+    if (execution != NULL)
+        put(self, S_EXECUTION, execution);
     put(self, S_BEGAN_AT, now);
     put(self, S_ACTIVE, connection);
     put(self, S_LAST, connection);
@@ -321,10 +360,9 @@ send_planned(PyObject *self, PyObject *plan, PyObject *data)
         return PyErr_Occurred() ? -1 : 0;
     int done = 0;
     PyObject *connection = connection_for(self, lane);
-    PyObject *now = PyDict_GetItemWithError(clock_dict, n_now);
-    if (connection != NULL && now != NULL) {
+    if (connection != NULL) {
         Py_INCREF(connection);
-        done = send_on(self, lane, connection, data, now);
+        done = send_on(self, lane, connection, data, NULL);
         Py_DECREF(connection);
     }
     Py_DECREF(lane);
@@ -353,6 +391,271 @@ route_and_send(PyObject *self, PyObject *planner, PyObject *data, Py_ssize_t at)
     return done;
 }
 
+/* A framed COM_STMT_EXECUTE, cut into what is looked at. */
+typedef struct {
+    Py_ssize_t parameters;
+    const unsigned char *nulls; /* a bit for each parameter */
+    const unsigned char *types; /* NULL: not sent this time */
+    Py_ssize_t types_size;
+    const unsigned char *values, *end;
+} Execution;
+
+/* Whether it is whole and has nothing unusual; `names`: CLIENT_QUERY_ATTRIBUTES was agreed. */
+static int
+read_execution(const unsigned char *bytes, Py_ssize_t size, Py_ssize_t parameters, int names,
+               Execution *found)
+{
+    const unsigned char *at = bytes + 14, *end = bytes + size;
+    int flags = bytes[9];
+    memset(found, 0, sizeof *found);
+    found->parameters = parameters;
+    found->end = found->values = end;
+    if (size < 14 || (flags != 0 && flags != PARAMETER_COUNT_AVAILABLE) ||
+        parameters > MOST_PARAMETERS)
+        return 0;
+    if (names && (parameters > 0 || flags)) {
+        if (at >= end || *at != parameters)
+            return 0; /* it has attributes */
+        at++;
+    }
+    if (parameters == 0)
+        return at == end;
+    found->nulls = at;
+    at += (parameters + 7) / 8;
+    if (at >= end || *at > 1)
+        return 0;
+    if (*at++ == 1) {
+        found->types = at;
+        for (Py_ssize_t i = 0; i < parameters; i++) {
+            at += 2;
+            if (names) {
+                if (at >= end || *at > 250)
+                    return 0;
+                at += 1 + *at;
+            }
+        }
+        if (at > end)
+            return 0;
+        found->types_size = at - found->types;
+    }
+    found->values = at;
+    return 1;
+}
+
+/* The bytes of the first type of a block, and whether a value of it is a whole number of that many
+   bytes: 0 when it is not. */
+static int
+bytes_of_number(const unsigned char *types, Py_ssize_t size)
+{
+    if (size < 2)
+        return 0;
+    switch (types[0]) {
+    case 1:
+        return 1; /* TINYINT */
+    case 2:
+        return 2; /* SMALLINT */
+    case 3:
+        return 4; /* INT */
+    case 8:
+        return 8; /* BIGINT */
+    default:
+        return 0;
+    }
+}
+
+/* The plan of an execution whose first parameter is the key, a positive whole number; else as
+   `plan_at`. */
+static PyObject *
+plan_of_number(PyObject *point, const Execution *execution, const unsigned char *types,
+               Py_ssize_t types_size)
+{
+    int size = bytes_of_number(types, types_size);
+    if (size == 0 || execution->nulls[0] & 1 || execution->values + size > execution->end)
+        return NULL;
+    uint64_t number = 0;
+    for (int i = 0; i < size; i++)
+        number |= (uint64_t)execution->values[i] << 8 * i;
+    int is_unsigned = types[1] & 0x80;
+    if (number == 0 || (!is_unsigned && number >> (8 * size - 1)))
+        return NULL;
+    char digits[20];
+    int at = sizeof digits;
+    for (; number != 0; number /= 10)
+        digits[--at] = '0' + number % 10;
+    return plan_at(point, digits + at, sizeof digits - at);
+}
+
+/* The plan of an execution, a new reference; NULL without an error when the rule is not one of the
+   common ones. See PreparedStatement.common. */
+static PyObject *
+plan_of_execution(PyObject *planned, const Execution *execution, const unsigned char *types,
+                  Py_ssize_t types_size)
+{
+    PyObject *common = PyObject_GetAttr(planned, n_common);
+    if (common == NULL || is_a(common, one_shard_type))
+        return common;
+    PyObject *plan = NULL;
+    if (is_a(common, point_type) && execution->parameters > 0)
+        plan = plan_of_number(common, execution, types, types_size);
+    Py_DECREF(common);
+    return plan;
+}
+
+/* The statement on that connection, a new reference; NULL without an error when it was not
+   prepared there. */
+static PyObject *
+prepared_on(PyObject *self, PyObject *statement, PyObject *connection)
+{
+    PyObject *key = AT(statement, P_KEY);
+    if (key == Py_None || PyTuple_GetItem(key, 1) != AT(self, S_VARIABLES)) {
+        key = PyTuple_Pack(2, AT(statement, P_SQL), AT(self, S_VARIABLES));
+        if (key == NULL)
+            return NULL;
+        put(statement, P_KEY, key);
+        Py_DECREF(key);
+    }
+    PyObject *statements = PyObject_GetAttr(connection, n_statements);
+    PyObject *here = statements != NULL ? PyDict_GetItemWithError(statements, key) : NULL;
+    Py_XINCREF(here);
+    Py_XDECREF(statements);
+    return here;
+}
+
+/* Send the execution as it came but for the number of the statement: 1; 0: nothing was done. */
+static int
+send_execution(PyObject *self, PyObject *statement, PyObject *plan, PyObject *data,
+               PyObject *types, int has_types)
+{
+    if (!is_at_once(plan))
+        return 0;
+    int done = 0;
+    PyObject *known = NULL, *number = NULL, *here = NULL, *packet = NULL, *execution = NULL;
+    PyObject *lane = lane_of(self, plan);
+    PyObject *connection = lane != NULL ? connection_for(self, lane) : NULL;
+    Py_XINCREF(connection);
+    if (connection != NULL)
+        here = prepared_on(self, statement, connection);
+    if (here == NULL)
+        goto end;
+    known = PyObject_GetAttr(here, n_types);
+    number = PyObject_GetAttr(here, n_number);
+    if (known == NULL || number == NULL)
+        goto end;
+    int same = known == types || PyObject_RichCompareBool(known, types, Py_EQ);
+    if (same < 0 || (!same && !has_types))
+        goto end;
+    Py_ssize_t size = PyBytes_Size(data);
+    unsigned long its_number = PyLong_AsUnsignedLong(number);
+    packet = PyBytes_FromStringAndSize(PyBytes_AsString(data), size);
+    execution = PyBytes_FromStringAndSize(PyBytes_AsString(data) + 4, size - 4);
+    if (packet == NULL || execution == NULL || PyErr_Occurred())
+        goto end;
+    for (int i = 0; i < 4; i++)
+        PyBytes_AsString(packet)[5 + i] = (char)(its_number >> 8 * i);
+    if (PyObject_SetAttr(here, n_was_used, Py_True) < 0 ||
+        (!same && PyObject_SetAttr(here, n_types, types) < 0))
+        goto end;
+    put(statement, P_TYPES, types);
+    done = send_on(self, lane, connection, packet, execution);
+end:
+    Py_XDECREF(lane);
+    Py_XDECREF(connection);
+    Py_XDECREF(here);
+    Py_XDECREF(known);
+    Py_XDECREF(number);
+    Py_XDECREF(packet);
+    Py_XDECREF(execution);
+    return done;
+}
+
+/* As `forward`, for an execution of a prepared statement by a session that is ready. */
+static int
+execute(PyObject *self, PyObject *planner, PyObject *data)
+{
+    const unsigned char *bytes = (const unsigned char *)PyBytes_AsString(data);
+    Py_ssize_t size = PyBytes_Size(data);
+    if (size < 14)
+        return 0;
+    PyObject *number = PyLong_FromUnsignedLong(bytes[5] | bytes[6] << 8 | bytes[7] << 16 |
+                                               (unsigned long)bytes[8] << 24);
+    if (number == NULL)
+        return -1;
+    PyObject *statement = PyDict_GetItemWithError(AT(self, S_PREPARED), number);
+    Py_DECREF(number);
+    if (statement == NULL || !is_a(statement, statement_type) ||
+        AT(statement, P_PLANNER) != planner || AT(statement, P_PROBLEM) != Py_None ||
+        AT(statement, P_CURSOR) != Py_None || !is_falsy(AT(statement, P_LONG_DATA)))
+        return 0;
+    PyObject *planned = AT(statement, P_PLANNED);
+    Py_ssize_t parameters = number_of(planned, n_parameters);
+    Execution execution;
+    if (parameters < 0 || !read_execution(bytes, size, parameters, AT(self, S_NAMES) == Py_True,
+                                          &execution))
+        return 0;
+    PyObject *types = AT(statement, P_TYPES);
+    if (execution.types != NULL)
+        types = PyBytes_FromStringAndSize((const char *)execution.types, execution.types_size);
+    else if (parameters == 0)
+        types = Py_NewRef(no_bytes);
+    else if (PyBytes_CheckExact(types))
+        Py_INCREF(types);
+    else
+        return 0; /* they were never sent */
+    if (types == NULL)
+        return -1;
+    int done = 0;
+    PyObject *plan =
+        plan_of_execution(planned, &execution, (const unsigned char *)PyBytes_AsString(types),
+                          PyBytes_Size(types));
+    if (plan != NULL) {
+        Py_INCREF(statement);
+        done = send_execution(self, statement, plan, data, types, execution.types != NULL);
+        Py_DECREF(statement);
+        Py_DECREF(plan);
+    }
+    Py_DECREF(types);
+    return done;
+}
+
+/* Whether nothing stands in the way of the next command: 1, 0, or -1 for an error. */
+static int
+is_ready(PyObject *self)
+{
+    if (AT(self, S_ACTIVE) != Py_None || AT(self, S_TASK) != Py_None ||
+        AT(self, S_HAS_INPUT) != Py_False || AT(self, S_VARIANT) != usual_variant ||
+        AT(self, S_LANES) == Py_None || !is_falsy(AT(self, S_BLOCKED_AT)) ||
+        is_falsy(AT(self, S_CURRENT)))
+        return 0;
+    PyObject *fresh = PyObject_GetAttr(AT(self, S_LANES), n_current);
+    Py_XDECREF(fresh);
+    return fresh == NULL ? -1 : fresh == Py_True;
+}
+
+/* Where the text of a framed COM_QUERY begins; 0: it has attributes. */
+static Py_ssize_t
+text_at(PyObject *self, const unsigned char *bytes, Py_ssize_t size)
+{
+    if (AT(self, S_NAMES) != Py_True)
+        return 5;
+    return size >= 8 && bytes[5] == 0 && bytes[6] == 1 ? 7 : 0;
+}
+
+static int
+query(PyObject *self, PyObject *planner, PyObject *data)
+{
+    Py_ssize_t size = PyBytes_Size(data);
+    const char *bytes = PyBytes_AsString(data);
+    Py_ssize_t at = text_at(self, (const unsigned char *)bytes, size);
+    if (at == 0)
+        return 0;
+    PyObject *plan = plan_by_ending(planner, bytes + at, size - at);
+    if (plan == NULL)
+        return PyErr_Occurred() ? -1 : route_and_send(self, planner, data, at);
+    int done = send_planned(self, plan, data);
+    Py_DECREF(plan);
+    return done;
+}
+
 /* 1: done; 0: not a case for this module, and nothing was done; -1: an error is set. */
 static int
 forward(PyObject *self, PyObject *data)
@@ -361,73 +664,114 @@ forward(PyObject *self, PyObject *data)
         return 0;
     Py_ssize_t size = PyBytes_Size(data);
     const unsigned char *bytes = (const unsigned char *)PyBytes_AsString(data);
-    if (size < 6 || size > LONGEST || bytes[3] != 0 || bytes[4] != COM_QUERY ||
+    if (size < 6 || size > LONGEST || bytes[3] != 0 ||
+        (bytes[4] != COM_QUERY && bytes[4] != COM_STMT_EXECUTE) ||
         (bytes[0] | bytes[1] << 8 | bytes[2] << 16) != size - 4)
         return 0;
-    if (AT(self, S_ACTIVE) != Py_None || AT(self, S_TASK) != Py_None ||
-        AT(self, S_HAS_INPUT) != Py_False || AT(self, S_VARIANT) != usual_variant ||
-        AT(self, S_LANES) == Py_None || !is_falsy(AT(self, S_BLOCKED_AT)) ||
-        is_falsy(AT(self, S_CURRENT)))
-        return 0;
-    Py_ssize_t at = 5;
-    if (AT(self, S_NAMES) == Py_True) {
-        if (size < 8 || bytes[5] != 0 || bytes[6] != 1)
-            return 0;
-        at = 7;
-    }
-    PyObject *fresh = PyObject_GetAttr(AT(self, S_LANES), n_current);
-    Py_XDECREF(fresh);
-    if (fresh != Py_True)
-        return fresh == NULL ? -1 : 0;
+    int done = is_ready(self);
+    if (done < 1)
+        return done;
     PyObject *planner = planner_in_force(self);
     if (planner == NULL)
         return PyErr_Occurred() ? -1 : 0;
-    int done = -1;
-    PyObject *plan = plan_by_ending(planner, (const char *)bytes + at, size - at);
-    if (plan != NULL) {
-        done = send_planned(self, plan, data);
-        Py_DECREF(plan);
-    }
-    else if (!PyErr_Occurred())
-        done = route_and_send(self, planner, data, at);
+    done = bytes[4] == COM_QUERY ? query(self, planner, data) : execute(self, planner, data);
     Py_DECREF(planner);
-    return done;
+    return PyErr_Occurred() ? -1 : done;
 }
 
-/* The status at the end of an answer that is whole, begins with the columns of the answer before
-   and ends with nothing unusual to tell; -1: it is another one. See Scanner.feed. */
-static int
-plain_end(PyObject *scanner, PyObject *data)
+/* How an answer ended that came whole and has nothing unusual to tell. */
+typedef struct {
+    int status;           /* -1: it is another one */
+    Py_ssize_t ok_size;   /* of the payload of an OK; 0: there were rows */
+    int affected, insert_id;
+} Ending;
+
+/* One OK packet, with small numbers and without warnings. */
+static void
+read_ok(const unsigned char *bytes, Py_ssize_t size, Ending *ending)
 {
-    if (!is_a(scanner, scanner_type))
-        return -1;
+    Py_ssize_t length = bytes[0] | bytes[1] << 8 | bytes[2] << 16;
+    if (size < 11 || length + 4 != size || bytes[5] > 250 || bytes[6] > 250 ||
+        bytes[9] != 0 || bytes[10] != 0)
+        return;
+    ending->status = bytes[7] | bytes[8] << 8;
+    ending->ok_size = length;
+    ending->affected = bytes[5];
+    ending->insert_id = bytes[6];
+}
+
+/* Rows behind the same columns as in the answer before. See Scanner.feed. */
+static void
+read_rows(PyObject *scanner, const unsigned char *bytes, Py_ssize_t size, Ending *ending)
+{
     PyObject *head = AT(scanner, C_HEAD);
-    if (AT(scanner, C_EXPECT) != zero || AT(scanner, C_SKIP) != zero ||
-        !is_falsy(AT(scanner, C_HELD)) || !PyBytes_CheckExact(head))
-        return -1;
-    Py_ssize_t at = PyBytes_Size(head), size = PyBytes_Size(data);
-    const unsigned char *bytes = (const unsigned char *)PyBytes_AsString(data);
+    Py_ssize_t at = PyBytes_Size(head);
     if (at == 0 || size < at || memcmp(bytes, PyBytes_AsString(head), at) != 0)
-        return -1;
+        return;
     while (at + 4 < size) {
         Py_ssize_t length = bytes[at] | bytes[at + 1] << 8 | bytes[at + 2] << 16;
         Py_ssize_t end = at + 4 + length;
         if (bytes[at + 4] < 0xFE) {
+            if (length == 0xFFFFFF)
+                return; /* the row goes on in the next packet */
             at = end;
             continue;
         }
-        if (bytes[at + 4] != 0xFE || end != size)
-            return -1;
         int keeps_eof = AT(scanner, C_KEEPS_EOF) == Py_True;
-        if (length != (keeps_eof ? 5 : 7))
-            return -1;
+        if (bytes[at + 4] != 0xFE || end != size || length != (keeps_eof ? 5 : 7))
+            return;
         const unsigned char *tail = bytes + at + 5 + (keeps_eof ? 0 : 2);
         int first = tail[0] | tail[1] << 8, second = tail[2] | tail[3] << 8;
-        if ((keeps_eof ? first : second) != 0) /* warnings */
-            return -1;
-        return keeps_eof ? second : first;
+        if ((keeps_eof ? first : second) == 0) /* no warnings */
+            ending->status = keeps_eof ? second : first;
+        return;
     }
-    return -1;
+}
+
+static Ending
+ending_of(PyObject *scanner, PyObject *data)
+{
+    Ending ending = {-1, 0, 0, 0};
+    Py_ssize_t size = PyBytes_Size(data);
+    if (!is_a(scanner, scanner_type) || size < 5 || AT(scanner, C_EXPECT) != zero ||
+        AT(scanner, C_SKIP) != zero || !is_falsy(AT(scanner, C_HELD)) ||
+        !PyBytes_CheckExact(AT(scanner, C_HEAD)))
+        return ending;
+    const unsigned char *bytes = (const unsigned char *)PyBytes_AsString(data);
+    if (bytes[4] == 0)
+        read_ok(bytes, size, &ending);
+    else
+        read_rows(scanner, bytes, size, &ending);
+    return ending;
+}
+
+/* Let the scanner and the session know it, as Scanner.feed and Forwarding.answer_end do. */
+static int
+note_ending(PyObject *scanner, PyObject *sink, PyObject *data, Ending ending)
+{
+    PyObject *last = Py_NewRef(no_bytes), *affected = NULL, *insert_id = NULL;
+    if (ending.ok_size != 0) {
+        Py_DECREF(last);
+        last = PyBytes_FromStringAndSize(PyBytes_AsString(data) + 4, ending.ok_size);
+        affected = PyLong_FromLong(ending.affected);
+        insert_id = PyLong_FromLong(ending.insert_id);
+        if (last == NULL || affected == NULL || insert_id == NULL)
+            goto end;
+        put(sink, S_ROW_COUNT, affected);
+        put(sink, S_COUNTED_AT, AT(sink, S_STATEMENTS));
+        if (ending.insert_id != 0)
+            put(sink, S_INSERT_ID, insert_id);
+    }
+    put(scanner, C_STATUS, ending.status == STATUS_AUTOCOMMIT ? usual_status : transaction_status);
+    put(scanner, C_WARNINGS, zero);
+    put(scanner, C_ERROR, Py_None);
+    put(scanner, C_LAST, last);
+    put(scanner, C_DONE, Py_True);
+end:
+    Py_XDECREF(last);
+    Py_XDECREF(affected);
+    Py_XDECREF(insert_id);
+    return PyErr_Occurred() ? -1 : 0;
 }
 
 /* Whether the session has nothing open beside a transaction on this connection. */
@@ -475,7 +819,8 @@ pass_on(PyObject *self, PyObject *data)
     if (!is_a(sink, session_type) || !PyBytes_CheckExact(data))
         return 0;
     PyObject *scanner = AT(self, B_SCANNER);
-    int status = plain_end(scanner, data);
+    Ending ending = ending_of(scanner, data);
+    int status = ending.status;
     if (status != STATUS_AUTOCOMMIT && status != (STATUS_AUTOCOMMIT | STATUS_IN_TRANS))
         return 0;
     PyObject *lane = AT(self, B_OWNER);
@@ -488,11 +833,10 @@ pass_on(PyObject *self, PyObject *data)
         Py_XDECREF(rests_from);
         return PyErr_Occurred() ? -1 : 0;
     }
-    put(scanner, C_STATUS, is_over ? usual_status : transaction_status);
-    put(scanner, C_WARNINGS, zero);
-    put(scanner, C_ERROR, Py_None);
-    put(scanner, C_LAST, no_bytes);
-    put(scanner, C_DONE, Py_True);
+    if (note_ending(scanner, sink, data, ending) < 0) {
+        Py_DECREF(rests_from);
+        return -1;
+    }
     Py_INCREF(sink);
     put(self, B_SINK, Py_None);
     put(sink, S_ACTIVE, Py_None);
@@ -607,25 +951,27 @@ A_TYPE(backend, "BackendState", B_COUNT, backend_members, backend_methods);
 A_TYPE(scanner, "ScannerState", C_COUNT, scanner_members, no_methods);
 A_TYPE(lane, "LaneState", L_COUNT, lane_members, no_methods);
 A_TYPE(branches, "BranchesState", T_COUNT, branches_members, no_methods);
+A_TYPE(statement, "StatementState", P_COUNT, statement_members, no_methods);
 
 /* module */
 
 static PyObject *
 learn(PyObject *module, PyObject *arguments, PyObject *named)
 {
-    static char *names[] = {"session",   "backend", "scanner", "lane",  "transaction", "point",
-                            "one_shard", "variant", "at_once", "clock", NULL};
+    static char *names[] = {"session",   "backend",   "scanner", "lane",    "transaction", "statement",
+                            "point", "one_shard", "variant", "at_once", "clock",       NULL};
     PyObject *clock;
-    if (!PyArg_ParseTupleAndKeywords(arguments, named, "$OOOOOOOOOO", names, &session_type,
+    if (!PyArg_ParseTupleAndKeywords(arguments, named, "$OOOOOOOOOOO", names, &session_type,
                                      &backend_type, &scanner_type, &lane_type, &transaction_type,
-                                     &point_type, &one_shard_type, &usual_variant, &at_once,
-                                     &clock))
+                                     &statement_type, &point_type, &one_shard_type, &usual_variant,
+                                     &at_once, &clock))
         return NULL;
     clock_dict = PyModule_GetDict(clock);
     if (clock_dict == NULL)
         return NULL;
-    PyObject *kept[] = {session_type, backend_type,   scanner_type,  lane_type, transaction_type,
-                        point_type,   one_shard_type, usual_variant, at_once,   clock_dict};
+    PyObject *kept[] = {session_type,   backend_type, scanner_type,   lane_type,
+                        transaction_type, statement_type, point_type, one_shard_type,
+                        usual_variant,  at_once,      clock_dict};
     for (size_t i = 0; i < sizeof kept / sizeof kept[0]; i++)
         Py_INCREF(kept[i]);
     Py_RETURN_NONE;
@@ -658,6 +1004,9 @@ add_names(void)
         {&n_waiting, "waiting"}, {&n_take, "take"},       {&n_take_answer, "take_answer"},
         {&n_note_statement, "_note_statement"},
         {&n_route, "route"},     {&n_carry_out, "carry_out"},
+        {&n_parameters, "parameters"}, {&n_common, "common"},
+        {&n_statements, "statements"}, {&n_number, "number"},
+        {&n_types, "types"},     {&n_was_used, "was_used"},
     };
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
         if ((*all[i].name = PyUnicode_InternFromString(all[i].text)) == NULL)
@@ -689,7 +1038,7 @@ PyInit__compiled(void)
         add_type(module, &backend_spec) < 0 ||
         add_type(module, &scanner_spec) < 0 ||
         add_type(module, &lane_spec) < 0 ||
-        add_type(module, &branches_spec) < 0) {
+        add_type(module, &branches_spec) < 0 || add_type(module, &statement_spec) < 0) {
         Py_DECREF(module);
         return NULL;
     }

@@ -26,6 +26,8 @@ class SessionState:
         "_kept",
         "_variables",
         "_packet",
+        "_execution",
+        "_statements",
         "began_at",
         "_last",
         "_forwarded",
@@ -36,6 +38,9 @@ class SessionState:
         "_relayed",
         "_pins",
         "write_blocked_at",
+        "last_insert_id",
+        "_row_count",
+        "_counted_at",
         "_ends_after",
         "connection_id",
     )
@@ -93,6 +98,10 @@ class LaneState:
     __slots__ = ("idle", "pool")
 
 
+class StatementState:
+    __slots__ = ("sql", "planner", "planned", "types", "long_data", "problem", "cursor", "key")
+
+
 class BranchesState:
     __slots__ = ("waits", "bound", "_joined")
 
@@ -104,6 +113,7 @@ def learn(
     scanner: type,
     lane: type,
     transaction: type,
+    statement: type,
     point: type,
     one_shard: type,
     variant: object,

@@ -61,15 +61,12 @@ class Forwarding(Lending):
     """The sink of the connections that work for a session."""
 
     __slots__ = (
-        "_counted_at",
         "_failed",
         "_interruption",
         "_in_batch",
         "_locks",
-        "_execution",
         "_on_connection",
         "_put_off",
-        "_row_count",
         "peer",
     )
 
@@ -175,8 +172,10 @@ class Forwarding(Lending):
         """Send it at once if the right connection is there and ready; say whether it was sent."""
         lane = self._lanes.lanes[index]  # type: ignore[union-attr]  # fresh, see _query
         transaction = self._transaction
-        if lane is None or transaction.waits:
+        if lane is None:
             return False
+        if transaction.waits:
+            return self._begin_first(lane, packet, expect)
         connection = transaction.bound
         if connection is None:
             if self._kept is not None:
@@ -198,6 +197,33 @@ class Forwarding(Lending):
             return False
         self._send(connection, packet, expect)
         return True
+
+    def _begin_first(self, lane: Lane, packet: bytes, expect: int) -> bool:
+        """As `_forward`, for the first statement behind a BEGIN, which must be OK before it."""
+        begin = self._transaction.plain_begin
+        connection = lane.idle[-1] if lane.idle else None
+        if (
+            not begin
+            or self._kept is not None
+            or connection is None
+            or connection.draining
+            or connection.applied is not self._variables
+        ):
+            return False
+        lane.take()
+        connection.transaction_state = b""
+        connection.last_user = self.connection_id
+        self._active = connection
+        self._sequence = 1
+        connection.start_query(Beginning(self, packet, expect), begin, strips=self._strips)
+        if self.write_blocked_at:
+            connection.pause()
+        return True
+
+    def begun(self, connection: BackendConnection, packet: bytes, expect: int) -> None:
+        """BEGIN is OK: the statement follows it."""
+        self._transaction.begun_on(connection)
+        self._send(connection, packet, expect)
 
     def _send(
         self, connection: BackendConnection, packet: bytes, expect: int, sink: Sink | None = None
@@ -686,3 +712,26 @@ class Forwarding(Lending):
             self._close()
         else:
             self.send_error(problem)
+
+
+class Beginning:
+    """Waits for the answer to BEGIN in front of the statement that says the shard."""
+
+    __slots__ = ("_expect", "_packet", "_session")
+
+    def __init__(self, session: Forwarding, packet: bytes, expect: int) -> None:
+        self._session = session
+        self._packet = packet
+        self._expect = expect
+
+    def answer_part(self, data: bytes) -> None:
+        """Nothing of an OK is for the client, and an error comes whole, at the end."""
+
+    def answer_end(self, connection: BackendConnection, data: bytes) -> None:
+        if connection.scanner.error is not None:
+            self._session.answer_end(connection, data)
+        else:
+            self._session.begun(connection, self._packet, self._expect)
+
+    def answer_lost(self, connection: BackendConnection, problem: GateError) -> None:
+        self._session.answer_lost(connection, problem)

@@ -54,7 +54,6 @@ class Lending(Answers):
         "_suffixed",
         "_variant_bits",
         "_wants_fresh",
-        "last_insert_id",
         "user",
     )
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from mitosis_gate import clock
 from mitosis_gate.backends.account import Account
 from mitosis_gate.backends.connection import BackendConnection
+from mitosis_gate.backends.variables import Variables
 from mitosis_gate.errors import (
     BackendLost,
     GateError,
@@ -20,6 +21,7 @@ from mitosis_gate.planner.build import Planner
 from mitosis_gate.planner.lexer import shape_of
 from mitosis_gate.planner.pinning import pinning_of
 from mitosis_gate.planner.plan import Flag, Plan
+from mitosis_gate.relay import StatementState
 from mitosis_gate.session.forwarding import FIRST, WRITES
 from mitosis_gate.session.last import definitions
 from mitosis_gate.session.replanning import Replanning
@@ -56,21 +58,10 @@ class Cursor:
     pin: str
 
 
-class Statement:
+class Statement(StatementState):
     """A prepared statement of the client."""
 
-    __slots__ = (
-        "_pieces",
-        "cursor",
-        "long_data",
-        "number",
-        "planned",
-        "planner",
-        "problem",
-        "sql",
-        "titles",
-        "types",
-    )
+    __slots__ = ("_pieces", "number", "titles")
 
     def __init__(self, number: int, sql: bytes, planner: Planner, planned: plans.Prepared) -> None:
         self.number = number
@@ -84,6 +75,8 @@ class Statement:
         self.titles: tuple[str, ...] = ()
         """Names of its columns, if one of them shows a `?`."""
         self.cursor: Cursor | None = None
+        self.key: tuple[bytes, Variables] | None = None
+        """By which connections with these variables know it, when that was asked last."""
         self._pieces: tuple[bytes, ...] | None = None
 
     def text(self, literals: Sequence[bytes], is_unsigned: Sequence[bool] = ()) -> bytes:
@@ -138,7 +131,7 @@ def _is_word(character: bytes) -> bool:
 
 
 class Prepared(Replanning):
-    __slots__ = ("_next_statement", "_splitter", "_statements")
+    __slots__ = ("_next_statement", "_splitter")
 
     def __init__(
         self,
@@ -264,7 +257,7 @@ class Prepared(Replanning):
         here = candidate.statements.get((statement.sql, candidate.applied))
         if here is None:
             return False
-        packet = frame(sent.pack(here.number, with_types=here.types != sent.types), 0)
+        packet = frame(sent.pack(here.number, sent.has_types or here.types != sent.types), 0)
         if not self._forward(index, packet, FIRST):
             return False
         here.types = sent.types

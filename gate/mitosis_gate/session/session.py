@@ -35,7 +35,7 @@ from mitosis_gate.planner.rules import Point
 from mitosis_gate.session.forwarding import FIRST, PLANS, WRITES
 from mitosis_gate.session.last import Left
 from mitosis_gate.session.lending import variables_of_login
-from mitosis_gate.session.prepared import AT_ONCE, NEEDS_EXECUTOR, NEEDS_TASK
+from mitosis_gate.session.prepared import AT_ONCE, NEEDS_EXECUTOR, NEEDS_TASK, Statement
 from mitosis_gate.session.services import Services, Sessions
 from mitosis_gate.session.user_change import FIRST_ANSWER, UserChange
 from mitosis_gate.session.watched import Watched
@@ -612,6 +612,7 @@ relay.learn(
     scanner=Scanner,
     lane=Lane,
     transaction=Transaction,
+    statement=Statement,
     point=Point,
     one_shard=plans.OneShard,
     variant=DEFAULT_VARIANT,

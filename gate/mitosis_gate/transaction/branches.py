@@ -215,6 +215,19 @@ class Branches(BranchesState):
         connection.transaction_state = b""
         for statement in (*self._next.values(), self._begin, *self._savepoints.statements()):
             await self._holder.prepare_for(connection, statement)
+        self.begun_on(connection)
+
+    @property
+    def plain_begin(self) -> bytes:
+        """BEGIN, when nothing else must come before the next statement; else empty."""
+        if self._lost is not None or self._rolling is not None or self._next:
+            return b""
+        if self.bound is not None or self._is_tracked or self._savepoints:
+            return b""
+        return self._begin or b""
+
+    def begun_on(self, connection: BackendConnection) -> None:
+        """BEGIN, and all that belongs before it, was OK there."""
         self._own, self._next, self._begin = self._next, {}, None
         self._note()
         self.bound = connection

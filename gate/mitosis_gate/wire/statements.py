@@ -40,7 +40,7 @@ _DECIMALS = frozenset({c.TYPE_DECIMAL, c.TYPE_NEWDECIMAL})
 class Execution:
     """One COM_STMT_EXECUTE, and what a backend may need that does not stand in it."""
 
-    __slots__ = ("_bound_at", "_has_types", "_values_at", "parameters", "payload", "types")
+    __slots__ = ("_bound_at", "_values_at", "has_types", "parameters", "payload", "types")
 
     def __init__(
         self, payload: bytes, parameters: int, types: bytes, bound_at: int, values_at: int
@@ -52,7 +52,7 @@ class Execution:
         """The block of types (and names), also when the client did not send it this time."""
         self._bound_at = bound_at
         self._values_at = values_at
-        self._has_types = values_at != bound_at + 1
+        self.has_types = values_at != bound_at + 1
 
     @property
     def nulls(self) -> bytes:
@@ -71,7 +71,7 @@ class Execution:
         payload = self.payload
         flags = payload[5] & ~_CURSORS | (c.CURSOR_READ_ONLY if with_cursor else 0)
         start = b"\x17" + number.to_bytes(4, "little") + _FLAGS[flags]
-        if not self.parameters or with_types == self._has_types:
+        if not self.parameters or with_types == self.has_types:
             return start + payload[6:]
         head, values = payload[6 : self._bound_at], payload[self._values_at :]
         if with_types:
