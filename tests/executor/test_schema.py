@@ -11,7 +11,7 @@ from tables import a_table
 from fakes.backend import FakeBackend, FakeTopology, rows
 from mitosis_gate.backends.account import Account
 from mitosis_gate.backends.connection import Result
-from mitosis_gate.errors import GateError, ShardUnavailable, UnknownDatabase
+from mitosis_gate.errors import GateError, ShardUnavailable, TableChanges, UnknownDatabase
 from mitosis_gate.executor.epochs import EPOCH
 from mitosis_gate.executor.schema import CHECKSUM, Planners
 from mitosis_gate.planner import schema
@@ -53,7 +53,9 @@ class Server:
 
 
 class World:
-    def __init__(self, *tables: str, check_seconds: float = 0.02) -> None:
+    def __init__(
+        self, *tables: str, check_seconds: float = 0.02, hold_seconds: float = 10.0
+    ) -> None:
         self.server = Server(*tables)
         self.book = RoutingBook()
         self.topology = FakeTopology(
@@ -65,6 +67,7 @@ class World:
             Accounts(),
             1 << 20,
             check_seconds,
+            hold_seconds,
         )
         self.book.subscribe(self.planners.obey)
         self.book.offer(Obeyed("mitosis", "u1", a_table()))
@@ -193,3 +196,100 @@ async def test_what_is_known_is_not_replaced_by_what_another_shard_knows() -> No
     with pytest.raises(ShardUnavailable):
         await world.planners.refresh("shop")
     assert world.known() == {"users", "settings"}
+
+
+# how old a picture may be
+
+
+def in_haste(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mitosis_gate.executor.schema.EPOCH_SECONDS", 0.01)
+    monkeypatch.setattr("mitosis_gate.executor.schema.AGAIN_SECONDS", 0.01)
+
+
+def with_short_lease(monkeypatch: pytest.MonkeyPatch) -> None:
+    in_haste(monkeypatch)
+    monkeypatch.setattr("mitosis_gate.executor.schema.LEASE_SECONDS", 0.2)
+
+
+async def test_the_schema_is_read_again_when_the_epoch_has_risen() -> None:
+    world = World("users")
+    planner = await world.planners.ready("shop")
+    world.server.tables.append("orders")
+    assert not await world.planners.is_newer("shop", planner), "nobody has raised the epoch"
+    assert world.server.readings == 1
+    world.server.epoch += 1
+    assert await world.planners.is_newer("shop", planner)
+    assert world.known() == {"users", "orders"}
+
+
+async def test_many_who_ask_share_a_look() -> None:
+    world = World("users")
+    planner = await world.planners.ready("shop")
+    looks = world.server.looks
+    await asyncio.gather(*(world.planners.is_newer("shop", planner) for _ in range(50)))
+    assert world.server.looks == looks + 1
+
+
+async def test_a_table_that_is_being_changed_is_unknown_until_the_change_has_ended(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    in_haste(monkeypatch)
+    world = World("users", "orders")
+    await world.planners.ready("shop")
+    world.server.epoch, world.server.changing = 2, ["users"]
+    await world.planners.look("shop")
+    assert world.known() == {"orders"}
+    waiting = asyncio.create_task(world.planners.known_again("shop", "users"))
+    looks = world.server.looks
+    await until(lambda: world.server.looks > looks + 3)
+    assert not waiting.done()
+    world.server.epoch, world.server.changing = 3, []
+    assert set((await soon(waiting)).schema.tables) == {"users", "orders"}
+
+
+async def test_a_statement_waits_for_a_change_no_longer_than_others_wait(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    in_haste(monkeypatch)
+    world = World("users", hold_seconds=0.05)
+    world.server.changing = ["users"]
+    with pytest.raises(TableChanges, match=r"table users .*--hold-seconds.*GATE SHOW DDL"):
+        await world.planners.known_again("shop", "users")
+
+
+async def test_a_picture_that_nobody_confirms_is_not_used_beyond_its_lease(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with_short_lease(monkeypatch)
+    world = World("users")
+    first = await world.planners.ready("shop")
+    async with beside(world.planners.follow_epochs()):
+        world.topology.away = {FIRST: AWAY, SECOND: AWAY}
+        await until(lambda: not world.known())
+        world.topology.away = {}
+        await until(lambda: world.planners.planner("shop") is first)
+    assert world.server.readings == 1, "it was the same all the time"
+
+
+async def test_another_shard_confirms_it_while_the_first_is_away(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with_short_lease(monkeypatch)
+    world = World("users")
+    await world.planners.ready("shop")
+    world.topology.away = {FIRST: AWAY}
+    async with beside(world.planners.follow_epochs()):
+        looks = world.server.looks
+        await until(lambda: world.server.looks > looks + 60)
+        await until(lambda: world.known() == {"users"})
+        world.server.epoch += 1
+        await until(lambda: not world.known())
+
+
+async def test_one_shard_knows_its_own_schema() -> None:
+    world = World("users")
+    world.book.offer(Obeyed("mitosis", "u1", a_table(version=2, epochs=(1,))))
+    world.topology.backends["shop-0-4096"] = FakeBackend("shop-0-4096", world.server.answer)
+    planner = await world.planners.ready("shop")
+    assert not await world.planners.is_newer("shop", planner)
+    assert world.server.looks == 0
