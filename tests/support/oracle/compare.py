@@ -20,8 +20,9 @@ UNREADABLE = -1
 _UNSIGNED = 0x20
 _WITH_DECIMALS = frozenset({0, 4, 5, 7, 11, 12, 246})
 """Type codes of decimals, floats, times and timestamps."""
-# an expression over INT is told as INT or as BIGINT: with a temporary table, or without one
-_WIDER = {1: 8, 2: 8, 3: 8, 9: 8, 13: 8, 254: 253}
+# an expression over INT is told as INT or as BIGINT, GROUP_CONCAT() as TEXT or as LONGTEXT: with a
+# temporary table, or without one
+_WIDER = {1: 8, 2: 8, 3: 8, 9: 8, 13: 8, 252: 251, 254: 253}
 _SHOWN = 8
 _NAMES = re.compile(r"`[^`]*`|'[^']*'|\b(?:users|orders|tags|countries|[a-z]\d|[a-z]\.\w+|\d+)\b")
 

@@ -1,11 +1,14 @@
 """SELECT statements, made at random, and what may be expected of their rows."""
 
 import random
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from oracle.expressions import Expressions, Source
-from oracle.schemas import Table
+from oracle.schemas import Table, View
+
+_NAMED = re.compile(r"\b(users|orders)(?= [uov]\b)")
 
 
 @dataclass(frozen=True)
@@ -24,8 +27,9 @@ class Statement:
 
 
 class Queries:
-    def __init__(self, tables: Sequence[Table], r: random.Random) -> None:
+    def __init__(self, tables: Sequence[Table], views: Sequence[View], r: random.Random) -> None:
         self.tables = {t.name: t for t in tables}
+        self.views = {v.over: v.name for v in views}
         self.r = r
         self.make = Expressions(r)
 
@@ -88,8 +92,12 @@ class Queries:
         if text == "users u, orders o":
             glue = self.r.choice(("u.user_id = o.user_id", "u.age = o.n"))
             more = f" AND {self.make.condition(sources, 1)}" if self.make.chance(0.4) else ""
-            return sources, f" FROM {text} WHERE {glue}{more}"
-        return sources, f" FROM {text}{self.where(sources)}"
+            return sources, f" FROM {self.seen(text)} WHERE {glue}{more}"
+        return sources, f" FROM {self.seen(text)}{self.where(sources)}"
+
+    def seen(self, text: str) -> str:
+        """The tables of a FROM, some of them through their views."""
+        return _NAMED.sub(lambda m: self.views[m[1]] if self.make.chance(0.12) else m[1], text)
 
     def keys(self, sources: Sequence[Source]) -> list[str]:
         """What makes an order whole: the primary keys."""

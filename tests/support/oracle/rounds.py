@@ -6,7 +6,7 @@ So `--seed S --statements N` with the seed of a round repeats what that round di
 import random
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -132,7 +132,8 @@ class Round:
         self._random = random.Random(seed)
         self._tables: Sequence[Table] = schemas.make(self._random)
         self._fill = schemas.filling(self._tables, self._random)
-        self._queries = Queries(self._tables, self._random)
+        self._views = schemas.views(self._random)
+        self._queries = Queries(self._tables, self._views, self._random)
         self._writes = Writes(self._tables, self._random)
 
     def run(self, statements: int) -> None:
@@ -145,10 +146,14 @@ class Round:
             self._compare(statement, is_binary, where)
             if number % _CHECK_EVERY == _CHECK_EVERY - 1:
                 self._check_tables(where)
+        self._on_both(f"DROP VIEW {view.name}" for view in self._views)
 
     def _refill(self) -> None:
-        for side in (self._world.gate, self._world.plain):
-            for statement in self._fill:
+        self._on_both((*self._fill, *(view.create for view in self._views)))
+
+    def _on_both(self, statements: Iterable[str]) -> None:
+        for statement in statements:
+            for side in (self._world.gate, self._world.plain):
                 answer = ask(side.text, statement)
                 assert not answer.error, f"seed {self._seed}: {statement}: {answer}"
 

@@ -1,5 +1,6 @@
 """The tables of a round: two that live together, one by text, one that is on every shard, one
-that is on the first only. Their columns beside the keys are drawn at random."""
+that is on the first only. Their columns beside the keys are drawn at random. Two views have the
+columns of a table."""
 
 import random
 from collections.abc import Sequence
@@ -84,6 +85,39 @@ def make(r: random.Random) -> tuple[Table, ...]:
         ),
         Table("countries", (Column("code", _CODE, False), *more("c", 2)), ("code",)),
     )
+
+
+@dataclass(frozen=True)
+class View:
+    """Rows of a table, its columns under the same names."""
+
+    name: str
+    over: str
+    select: str
+
+    @property
+    def create(self) -> str:
+        return f"CREATE OR REPLACE VIEW {self.name} AS {self.select}"
+
+
+def views(r: random.Random) -> tuple[View, ...]:
+    """Each time under other names: gates wait for one another when a name means something else."""
+    return tuple(_view(table, r) for table in ("users", "orders"))
+
+
+def _view(table: str, r: random.Random) -> View:
+    number = r.randrange(40)
+    few, others = f"user_id < {number}", f"user_id >= {number}"
+    select = r.choice(
+        (
+            f"SELECT * FROM {table}",
+            f"SELECT * FROM {table} WHERE {others}",
+            f"SELECT DISTINCT * FROM {table} WHERE {few}",
+            f"SELECT * FROM {table} WHERE {few} UNION ALL SELECT * FROM {table} WHERE {others}",
+            f"SELECT * FROM {table} WHERE user_id IN (SELECT user_id FROM users WHERE age > 2)",
+        )
+    )
+    return View(f"{table}_{r.randrange(1_000_000)}", table, select)
 
 
 def filling(tables: Sequence[Table], r: random.Random) -> list[str]:
