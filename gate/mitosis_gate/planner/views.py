@@ -91,7 +91,10 @@ def with_views(statement: Statement, make: Callable[[Statement], Rule]) -> Rule 
         return None
     if statement.words[0] not in _READING and not statement.is_mark(0, "("):
         return None
-    uses = _uses(statement)
+    try:
+        uses = _uses(statement)
+    except BadSql:
+        return None  # where a view is meant, whoever reads the statement comes upon it
     if not uses:
         return None
     whole = _Whole(statement.layout)
@@ -106,6 +109,8 @@ def with_views(statement: Statement, make: Callable[[Statement], Rule]) -> Rule 
     starts = _starts(template, statement.literals)
     slots = dict(zip(starts, client, strict=True))
     known = {t.slot: slots.get(t.start) for t in expanded.tokens if t.kind is Kind.LITERAL}
+    if len(client) != sum(slot is not None for slot in known.values()):
+        raise BadSql("its values would be others behind the definition of a view")
     literals = tuple(
         slot if (slot := known[n]) is not None else literal
         for n, literal in enumerate(expanded.literals)
@@ -282,8 +287,10 @@ def definition_of(layout: Layout, view: Table) -> tuple[Statement, tuple[str, ..
             )
         )
     whole = read(view.definition.encode(), layout, Variant(layout.keyspace))
-    name = next(n for n, token in enumerate(whole.tokens) if token.word == "VIEW") + 1
-    body = read(whole.text(*body_behind(whole, name)), layout, whole.variant)
+    words = [token.word for token in whole.tokens]
+    if "VIEW" not in words:
+        raise BadSql(f"the definition of view {view.name} is of a form that is not known here")
+    body = read(whole.text(*body_behind(whole, words.index("VIEW") + 1)), layout, whole.variant)
     names = tuple(column.name for column in view.columns)
     return body, () if _names_of(body) == names else names
 
