@@ -54,7 +54,9 @@ STATEMENTS = (
     "SELECT user_id, COUNT(*) FROM plain GROUP BY user_id ORDER BY user_id",
     "SELECT COUNT(DISTINCT note) FROM plain",
     "SELECT DISTINCT note FROM plain ORDER BY note",
-    "TABLE plain ORDER BY user_id LIMIT 3",
+    "TABLE plain ORDER BY user_id, id LIMIT 3",
+    "SELECT note FROM (plain) ORDER BY total LIMIT 1",
+    "SELECT b.who, p.id FROM (plain p JOIN big b ON b.who = p.user_id) ORDER BY 1, 2 LIMIT 4",
     "SELECT * FROM big ORDER BY who, amount",
     "SELECT * FROM big WHERE who = 15",
     "SELECT COUNT(*), SUM(amount) FROM big b WHERE b.amount < 18 GROUP BY wording ORDER BY 2",
@@ -313,17 +315,22 @@ def test_a_half_made_view_is_told_and_finished(world: World) -> None:
         ask(connection, "DROP VIEW half")
 
 
-def test_a_view_whose_table_is_gone_is_invalid(world: World) -> None:
+def test_a_view_whose_column_or_table_is_gone_is_invalid(world: World) -> None:
     with world.gate.connect() as through, world.direct() as direct:
         for connection in (through, direct):
             ask(connection, "CREATE VIEW lonely AS SELECT c.id FROM countries c")
+            ask(connection, "CREATE VIEW above AS SELECT id FROM lonely")
+            ask(connection, "ALTER TABLE countries RENAME COLUMN id TO number")
+        for statement in ("SELECT * FROM lonely", "SELECT COUNT(*) FROM above"):
+            assert answer(through, statement) == answer(direct, statement) == 1356
+        for connection in (through, direct):
             ask(connection, "DROP TABLE countries")
-        for statement in ("SELECT * FROM lonely", "SELECT COUNT(*) FROM lonely"):
+        for statement in ("SELECT * FROM lonely", "SELECT COUNT(*) FROM above"):
             assert answer(through, statement) == answer(direct, statement) == 1356
         for connection in (through, direct):
             ask(connection, TABLES[2])
             assert ask(connection, "SELECT COUNT(*) FROM lonely") == [(0,)]
-            ask(connection, "DROP VIEW lonely")
+            ask(connection, "DROP VIEW lonely, above")
             ask(connection, "INSERT INTO countries VALUES (1, 'x'), (2, 'Y'), (3, NULL)")
 
 

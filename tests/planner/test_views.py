@@ -80,6 +80,15 @@ def test_an_unknown_table_is_told_with_the_view_that_names_it() -> None:
     assert one.route(b"SELECT * FROM v, gone") == UnknownTable("shop", "gone")
 
 
+def test_an_invalid_view_has_no_columns() -> None:
+    definition = "CREATE VIEW `v` AS select `users`.`gone` AS `a` from `users`"
+    tables = {**SCHEMA.tables, "v": Table("v", (), True, definition)}
+    one = Planner(Schema(tables), FOUR)
+    assert one.route(b"SELECT 1 FROM v") == UnknownTable("shop", "v", "v")
+    dropped = one.route(b"DROP VIEW v")
+    assert isinstance(dropped, Ddl) and dropped.shards == (0, 1, 2, 3)
+
+
 def test_names_of_another_database_are_no_views() -> None:
     plan = planner().route(b"SELECT a FROM one", Variant("information_schema"))
     assert isinstance(plan, Refuse | AnyShard) and plan != planner().route(b"SELECT a FROM one")

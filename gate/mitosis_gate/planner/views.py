@@ -143,7 +143,7 @@ def used_as_table(statement: Statement, named: ViewNamed) -> Refuse:
 
 @dataclass(frozen=True, slots=True)
 class _Use:
-    """Tokens from `first` to before `last` that name a view, with its alias."""
+    """Tokens from `first` to before `last` that name a view, with its alias and parentheses."""
 
     first: int
     last: int
@@ -169,8 +169,14 @@ def _uses(statement: Statement) -> list[_Use]:
             first -= 1
         elif ref.aliased:
             last += 2 if statement.word(last) == "AS" else 1
+        while not is_statement and _is_enclosed(statement, first, last):
+            first, last = first - 1, last + 1  # around a derived table MySQL allows no others
         found.append(_Use(first, last, view, ref.alias, is_statement))
     return found
+
+
+def _is_enclosed(statement: Statement, first: int, last: int) -> bool:
+    return first > 0 and statement.is_mark(first - 1, "(") and statement.is_mark(last, ")")
 
 
 def _references(statement: Statement) -> Iterator[tuple[TableRef, bool]]:
@@ -228,6 +234,8 @@ class _Whole:
     def _definition(self, view: Table) -> tuple[bytes, bytes]:
         if view.name in self._open or len(self._open) >= _DEEPEST:
             raise Halt(refuse(f"the views that {view.name} names are nested too deeply"))
+        if not view.columns:  # MySQL does not tell those of a view that is invalid
+            raise Halt(UnknownTable(self._layout.keyspace, view.name, self._outermost(view)))
         statement, names = definition_of(self._layout, view)
         self._definer = self._definer or definers_function(statement)
         if view.name not in self._texts:
@@ -253,6 +261,9 @@ class _Whole:
         edits.extend(_without_database(statement, lambda name: True))
         template = copied(statement, 0, len(statement.tokens), edits)
         return render(template, statement.literals)
+
+    def _outermost(self, view: Table) -> str:
+        return self._open[0] if self._open else view.name
 
     def naming(self, table: str) -> str:
         """The first view whose definition names the table."""

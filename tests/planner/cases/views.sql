@@ -12,6 +12,9 @@ TABLE big_orders
 SELECT * FROM shop.big_orders AS b ORDER BY b.total DESC LIMIT 3
 --> merge 0,1,2,3 [hide 1] [order 0 desc] [limit 3]: SELECT b.total AS `gate 0`, `b`.* FROM (select `orders`.`order_id` AS `order_id`,`orders`.`user_id` AS `user_id`,`orders`.`total` AS `total` from `shop`.`orders` where (`orders`.`total` > 100)) AS `b` ORDER BY b.total DESC  LIMIT 3
 
+SELECT COUNT(*) FROM ((big_orders))
+--> merge 0,1,2,3 [groups 0 of 0 count]: SELECT COUNT(*) FROM (select `orders`.`order_id` AS `order_id`,`orders`.`user_id` AS `user_id`,`orders`.`total` AS `total` from `shop`.`orders` where (`orders`.`total` > 100)) AS `big_orders`
+
 SELECT shop.big_orders.total FROM big_orders WHERE shop.big_orders.user_id = 5
 --> shard 2
 
