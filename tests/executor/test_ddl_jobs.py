@@ -1,7 +1,7 @@
 """Changes of the schema as jobs: in which order a job that is announced does what it does."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -12,7 +12,7 @@ from mitosis_gate.backends.account import Account
 from mitosis_gate.backends.connection import Result
 from mitosis_gate.errors import GateError, SchemaChanged, ShardUnavailable
 from mitosis_gate.executor.ddl_jobs import Job, Jobs
-from mitosis_gate.executor.epochs import EPOCH
+from mitosis_gate.executor.epochs import EPOCH, SETTLE_SECONDS
 from mitosis_gate.planner.plan import Ddl, DdlVerb
 
 FIRST, SECOND = "shop-0-2048", "shop-2048-4096"
@@ -32,7 +32,11 @@ async def nothing() -> None: ...
 class World:
     """Both shards write what they are asked into one list."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, remembered: Any = None) -> None:
+    def __init__(
+        self, monkeypatch: pytest.MonkeyPatch, remembered: Sequence[tuple[Any, int]] = ()
+    ) -> None:
+        """`remembered`: progress of earlier jobs, with its age in microseconds."""
+        self.waited = 0.0
         self.asked: list[str] = []
         self.epochs = {FIRST: 3, SECOND: 7}
         self.remembered = remembered
@@ -43,6 +47,7 @@ class World:
 
         async def sleep(seconds: float) -> None:
             self.asked.append("waits")
+            self.waited = seconds
 
         monkeypatch.setattr("mitosis_gate.executor.ddl_jobs.asyncio.sleep", sleep)
 
@@ -53,8 +58,8 @@ class World:
                 return rows([self.epochs[shard]])
             if text.startswith("SELECT GET_LOCK"):
                 return rows([1])
-            if text.startswith("SELECT progress") and self.remembered is not None:
-                return rows([json.dumps(self.remembered)])
+            if text.startswith("SELECT progress"):
+                return rows(*[[json.dumps(row), age] for row, age in self.remembered])
             if "GREATEST" in text:
                 self.asked.append(f"{shard} to {text.rpartition(', ')[2].rstrip(')')}")
             elif text.startswith("UPDATE") and "progress" in text:
@@ -68,15 +73,15 @@ class World:
     def _progress(self, text: str) -> str:
         state = text.partition("state = '")[2].partition("'")[0]
         body = json.loads(bytes.fromhex(text.partition("0x")[2].partition(" ")[0]))
-        return f"{state}{' announced' if body.get('announced') else ''}"
+        told = [word for word in ("announced", "told") if body.get(word)]
+        return " ".join([state, *told])
 
     async def run(self, plan: Ddl, **more: Any) -> None:
         table = a_table()
         judge = more.get("judge", nothing)
         async with self.jobs.job("shop", table, plan, STATEMENT, judge) as job:
             assert isinstance(job, Job)
-            if job.must_settle:
-                await job.announce()
+            await job.settle()
             self.asked.append("changes")
 
 
@@ -125,24 +130,53 @@ WIDER = BIGINT.replace('["name"', '["age", "int"], ["name"')
 TURNED = '["sharded", "user_id", "INTEGER", [], [["name", "varchar"], ["user_id", "bigint"]]]'
 
 
+def gone(picture: str, name: str = "users", **more: Any) -> tuple[Any, int]:
+    return {"gone": {name: picture}, **more}, 1_000_000
+
+
+TOLD = {"told": 1}
+
+
 @pytest.mark.parametrize(
     ("before", "after", "waits"),
     [
-        (None, BIGINT, False),
-        ({"gone": {"users": BIGINT}}, BIGINT, False),
-        ({"gone": {"users": BIGINT}}, WIDER, False),
-        ({"gone": {"users": BIGINT}}, BYTES, True),
-        ({"gone": {"users": BIGINT}}, TURNED, True),
-        ({"made": {"users": BYTES}, "gone": {"users": BIGINT}}, BIGINT, True),
-        ({"gone": {"users": "a view"}}, BIGINT, True),
-        ({"gone": {"orders": BYTES}}, BIGINT, False),
+        ([], BIGINT, 0),
+        ([gone(BIGINT)], BIGINT, 0),
+        ([gone(BIGINT)], WIDER, 0),
+        ([gone(BIGINT, **TOLD)], BYTES, SETTLE_SECONDS - 1),
+        ([gone(BIGINT)], BYTES, SETTLE_SECONDS),
+        ([gone(BIGINT)], TURNED, SETTLE_SECONDS),
+        ([gone("a view")], BIGINT, SETTLE_SECONDS),
+        ([gone(BYTES, "orders")], BIGINT, 0),
+        ([gone(BYTES), gone(BIGINT, **TOLD)], BIGINT, SETTLE_SECONDS - 1),
+        ([gone(BYTES, **TOLD), ({"made": {"users": BYTES}}, 0)], BIGINT, SETTLE_SECONDS),
     ],
-    ids=["new", "alike", "wider", "other key", "other order", "in between", "a view", "not it"],
+    ids=[
+        "new",
+        "alike",
+        "wider",
+        "told",
+        "not told",
+        "other order",
+        "a view",
+        "another name",
+        "an earlier one",
+        "made again",
+    ],
 )
-async def test_a_name_that_comes_back_waits_if_the_table_was_of_another_kind(
-    monkeypatch: pytest.MonkeyPatch, before: Any, after: str, waits: bool
+async def test_a_name_that_comes_back_waits_until_nobody_has_the_picture_of_another_kind(
+    monkeypatch: pytest.MonkeyPatch, before: Any, after: str, waits: float
 ) -> None:
     world = World(monkeypatch, before)
     made = (("users", after),)
     await world.run(Ddl(DdlVerb.CREATE_TABLE, ("users",), (0, 1), made=made))
-    assert ("waits" in world.asked) is waits
+    assert world.waited == pytest.approx(waits)
+    is_announced = "running announced" in world.asked
+    assert is_announced is (waits == SETTLE_SECONDS), "the others have been told"
+
+
+async def test_all_gates_are_told_of_names_that_have_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(monkeypatch)
+    await world.run(Ddl(DdlVerb.DROP_TABLE, ("users",), (0, 1), gone=(("users", BIGINT),)))
+    raised = [f"{SECOND} to 8", f"{FIRST} to 8"]
+    assert world.asked == ["changes", *raised, "done told"]

@@ -29,9 +29,11 @@ A job whose gate dies leaves its row as it is and its lock free, which ends the 
 that is then read from the first shard is the one in force. That is safe at each step: nobody has a
 picture from before step 2.
 
-What announces a job: `Ddl.reroutes`, and a name that it makes (`Ddl.made`) with a picture that is
-not like that of a table of that name which went within MEMORY_SECONDS (`Ddl.gone`). Of a name that
-was not there for so long nobody has a picture.
+What announces a job is `Ddl.reroutes`. A name that it makes (`Ddl.made`) with a picture that is not
+like that of a table of that name which went within MEMORY_SECONDS (`Ddl.gone`) need not be
+announced when the job in which that one went has raised the epoch on all shards: it waits until
+SETTLE_SECONDS are over since then, so that names that went together wait together. Of a name that
+was not there for MEMORY_SECONDS nobody has a picture.
 """
 
 import asyncio
@@ -97,15 +99,15 @@ class Job:
         number: int,
         progress: "Progress",
         raise_everywhere: Everywhere,
-        must_settle: bool,
+        wait_seconds: float | None,
     ) -> None:
+        """`wait_seconds`: before the first shard is touched; None: it is to be announced."""
         self._connection = connection
         self._number = number
         self._progress = progress
         self._raise_everywhere = raise_everywhere
         self._doubtful = frozenset(progress.unknown)
-        self.must_settle = must_settle
-        """It is to be announced before the first shard is touched."""
+        self._wait_seconds = wait_seconds
 
     def is_done(self, shard: str) -> bool:
         return shard in self._progress.done
@@ -114,8 +116,12 @@ class Job:
         """An earlier run of the job did not learn what became of it there."""
         return shard in self._doubtful
 
-    async def announce(self) -> None:
-        """Steps 1 and 2. When it fails, nothing was done."""
+    async def settle(self) -> None:
+        """Return when the shards may be touched. When it fails, nothing was done."""
+        if self._wait_seconds is not None:
+            if self._wait_seconds > 0:
+                await asyncio.sleep(self._wait_seconds)
+            return
         self._progress.announced = True
         await self._write(b"running")
         await self._raise_everywhere(self._connection)
@@ -151,6 +157,9 @@ class Job:
         was_announced, self._progress.announced = self._progress.announced, False
         if finished:
             self._progress.error = ""
+            if self._progress.gone:
+                await self._raise_everywhere(self._connection)
+                self._progress.told = True
             await self._write(b"done")
             await self._connection.query(
                 b"DELETE FROM mitosis.ddl_jobs WHERE state <> 'done' "
@@ -186,6 +195,8 @@ class Progress:
         self.done = set(done)
         self.unknown = set(unknown)
         self.announced = False
+        self.told = False
+        """The epoch was raised on all shards after the names in `gone` had gone."""
         self.error = ""
 
     def literal(self) -> bytes:
@@ -198,6 +209,8 @@ class Progress:
         }
         if self.announced:
             body["announced"] = 1
+        if self.told:
+            body["told"] = 1
         if self.error:
             body["error"] = self.error
         return _text(json.dumps(body))
@@ -346,7 +359,7 @@ async def _opened(
             b"SELECT id, progress FROM mitosis.ddl_jobs WHERE state <> 'done' AND statement = %b "
             b"ORDER BY id DESC LIMIT 1" % sql
         )
-        must_settle = plan.reroutes or await _differs(connection, dict(plan.made))
+        wait = None if plan.reroutes else await _wait_for_names(connection, dict(plan.made))
         await _raise_epoch(connection)
         progress = Progress(plan.tables, dict(plan.made), dict(plan.gone))
         for number, known in found.values():
@@ -355,12 +368,12 @@ async def _opened(
             progress.done.update(body.get("done", ()))
             progress.unknown.update(body.get("unknown", ()))
             progress.gone = body.get("gone", {}) | progress.gone
-            return Job(connection, int(number or 0), progress, raise_everywhere, must_settle)
+            return Job(connection, int(number or 0), progress, raise_everywhere, wait)
         made = await connection.query(
             b"INSERT INTO mitosis.ddl_jobs (statement, state, progress, owner) "
             b"VALUES (%b, 'running', %b, CURRENT_USER())" % (sql, progress.literal())
         )
-        return Job(connection, made.ok.last_insert_id, progress, raise_everywhere, must_settle)
+        return Job(connection, made.ok.last_insert_id, progress, raise_everywhere, wait)
     except MysqlError as exc:
         if exc.number != _NO_SUCH_TABLE:
             raise
@@ -368,23 +381,30 @@ async def _opened(
         return None
 
 
-async def _differs(connection: BackendConnection, made: Mapping[str, str]) -> bool:
-    """Whether one of these names went a short time ago, from a table of another picture."""
+async def _wait_for_names(connection: BackendConnection, made: Mapping[str, str]) -> float | None:
+    """How long until nobody has another picture of these names; None: the gates must be told."""
     if not made:
-        return False
+        return 0.0
     found = await connection.query(
-        b"SELECT progress FROM mitosis.ddl_jobs WHERE changed_at > NOW(6) - INTERVAL %d SECOND "
+        b"SELECT progress, TIMESTAMPDIFF(MICROSECOND, changed_at, NOW(6)) FROM mitosis.ddl_jobs "
+        b"WHERE changed_at > NOW(6) - INTERVAL %d SECOND "
         b"AND JSON_OVERLAPS(progress->'$.tables', %b) ORDER BY changed_at"
         % (MEMORY_SECONDS, _text(json.dumps(sorted(made))))
     )
-    pictures: dict[str, set[str]] = {name: set() for name in made}
-    for (progress,) in found.values():
+    waits: dict[str, float | None] = {}
+    for progress, age in found.values():
         body = json.loads(progress or b"{}")
-        for name, picture in (*body.get("gone", {}).items(), *body.get("made", {}).items()):
-            pictures.get(name, set()).add(picture)
-    return not all(
-        are_alike(before, picture) for name, picture in made.items() for before in pictures[name]
-    )
+        told = SETTLE_SECONDS - max(0, int(age or 0)) / 1e6 if body.get("told") else None
+        for name, picture in body.get("made", {}).items():
+            if name in made and not are_alike(picture, made[name]):
+                waits[name] = None
+        for name, picture in body.get("gone", {}).items():
+            # what was known of the name before is told to have gone with it
+            if name in waits or (name in made and not are_alike(picture, made[name])):
+                waits[name] = told
+    if None in waits.values():
+        return None
+    return max((seconds for seconds in waits.values() if seconds is not None), default=0.0)
 
 
 async def _raise_epoch(connection: BackendConnection) -> None:

@@ -169,8 +169,8 @@ class Executor:
             return
         try:
             async with self._job(plan, sql, client) as job:
-                if job is not None and job.must_settle:
-                    await job.announce()
+                if job is not None:
+                    await job.settle()
                 async with self._owned(client, shards) as backends:
                     warned = await ddl.run_until_killed(plan, backends, sql, client, job)
         finally:

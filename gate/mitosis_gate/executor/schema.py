@@ -301,10 +301,11 @@ class Planners:
         if _is_watched(whole.table):
             hidden = watch.known.changing if watch.known is not None else frozenset()
             hidden = frozenset(tables) if watch.is_late else hidden & tables.keys()
-        left = {name: table for name, table in tables.items() if name not in hidden}
         if not hidden:
             self._planners[keyspace] = whole
-        elif not self._is_in_force(keyspace, whole, left):
+            return
+        left = {name: table for name, table in tables.items() if name not in hidden}
+        if not self._is_in_force(keyspace, whole, left):
             facts = replace(whole.schema, tables=left)
             self._planners[keyspace] = Planner(facts, whole.table, self._cache_bytes)
 

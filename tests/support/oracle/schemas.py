@@ -121,11 +121,12 @@ def _view(table: str, r: random.Random) -> View:
 
 
 def filling(tables: Sequence[Table], r: random.Random) -> list[str]:
-    """Statements that make the tables and fill them; the same rows may come twice."""
-    statements = []
-    for table in tables:
-        statements.append(f"DROP TABLE IF EXISTS {table.name}")
-        statements.append(table.create)
+    """Statements that make the tables and fill them; the same rows may come twice.
+
+    All go before the first comes back as another table: so gates wait for one another once.
+    """
+    statements = [f"DROP TABLE IF EXISTS {table.name}" for table in tables]
+    statements += [table.create for table in tables]
     for table in tables:
         rows = [table.row(r) for _ in range(_ROWS[table.name])]
         statements.append(f"REPLACE INTO {table.name} VALUES {', '.join(rows)}")
