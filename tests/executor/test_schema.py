@@ -11,11 +11,18 @@ from tables import a_table
 from fakes.backend import FakeBackend, FakeTopology, rows
 from mitosis_gate.backends.account import Account
 from mitosis_gate.backends.connection import Result
-from mitosis_gate.errors import GateError, ShardUnavailable, TableChanges, UnknownDatabase
+from mitosis_gate.errors import (
+    GateError,
+    MysqlError,
+    ShardUnavailable,
+    TableChanges,
+    UnknownDatabase,
+)
 from mitosis_gate.executor.epochs import EPOCH
 from mitosis_gate.executor.schema import CHECKSUM, Planners
 from mitosis_gate.planner import schema
 from mitosis_gate.routing_watch import Obeyed, RoutingBook
+from mitosis_routing.keyspace import SlotRange
 from mitosis_routing.table import ShardState
 
 FIRST, SECOND = "shop-0-2048", "shop-2048-4096"
@@ -36,6 +43,8 @@ class Server:
         self.looks = 0
         self.epoch = 1
         self.changing: list[str] = []
+        self.views: dict[str, str | None] = {}
+        """Definitions; None: they are not told."""
 
     def answer(self, sql: bytes) -> Result | GateError | asyncio.Event | None:
         if sql == EPOCH:
@@ -48,7 +57,18 @@ class Server:
             return rows([len(self.tables), hash(tuple(self.tables))])
         if sql == schema.QUERY:
             self.readings += 1
-            return rows(*[(name, "id", "int", "", 0, 0, 0, 0) for name in self.tables])
+            return rows(
+                *[(name, "id", "int", "", 0, 0, 0, 0) for name in self.tables],
+                *[(name, "id", "int", "", 0, 0, 0, 1) for name in self.views],
+            )
+        if sql == schema.VIEWS:
+            return rows(*[(name,) for name in self.views])
+        if sql.startswith(b"SHOW CREATE VIEW"):
+            told = self.views[sql.split(b"`")[1].decode()]
+            denied = MysqlError(1142, "42000", "SHOW VIEW command denied")
+            if told is None:
+                return denied
+            return rows(["v", told], names=("View", "Create View"))
         return None
 
 
@@ -293,3 +313,27 @@ async def test_one_shard_knows_its_own_schema() -> None:
     planner = await world.planners.ready("shop")
     assert not await world.planners.is_newer("shop", planner)
     assert world.server.looks == 0
+
+
+async def test_definitions_of_views_are_read_where_there_are_several_shards() -> None:
+    world = World("users")
+    world.server.views = {"v": "CREATE VIEW `v` AS select 1 AS `id`", "hidden": None}
+    planner = await world.planners.ready("shop")
+    tables = planner.schema.tables
+    assert tables["v"].definition.endswith("select 1 AS `id`") and tables["v"].view
+    assert tables["hidden"].view and not tables["hidden"].definition
+    world.server.views["v"] = "CREATE VIEW `v` AS select 2 AS `id`"
+    again = await world.planners.refresh("shop")
+    assert again.schema.version == planner.schema.version + 1
+
+
+async def test_a_keyspace_that_gets_a_second_shard_needs_the_definitions() -> None:
+    world = World("users")
+    world.server.views = {"v": "CREATE VIEW `v` AS select 1 AS `id`"}
+    whole = replace(a_table().shards[0], slots=SlotRange(0, 4096))
+    world.book.offer(Obeyed("mitosis", "u1", replace(a_table(version=2), shards=(whole,))))
+    alone = await world.planners.ready("shop")
+    assert alone.schema.tables["v"].definition == ""
+    world.book.offer(Obeyed("mitosis", "u1", a_table(version=3)))
+    divided = await world.planners.ready("shop")
+    assert divided.schema.tables["v"].definition != ""
