@@ -2,6 +2,7 @@
 
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import mysql.connector
@@ -11,6 +12,7 @@ from gates import KEYSPACE, PASSWORD, READER, READER_PASSWORD, USER, GateProcess
 from merge_servers import MergeServer
 from waiting import wait_until
 
+from mitosis_routing.table import OtherTables
 from mysqld import Mysqld, program
 
 pytestmark = pytest.mark.mysql
@@ -140,7 +142,8 @@ def world() -> Iterator[World]:
         plain.query(f"CREATE USER {USER}@'%%' IDENTIFIED BY %s", PASSWORD)
         plain.query(f"GRANT ALL ON {KEYSPACE}.* TO {USER}@'%'")
         late = "--schema-check-seconds=3600"
-        with GateProcess(shards.table(), shards.users(), merge.option, late) as gate:
+        table = replace(shards.table(), other_tables=OtherTables.UNSHARDED)
+        with GateProcess(table, shards.users(), merge.option, late) as gate:
             world = World(shards, plain, gate)
             world.on_both(*TABLES, *rows(), *VIEWS)
             yield world
@@ -274,6 +277,32 @@ def test_a_view_is_not_written_and_its_table_is_named(world: World, statement: s
         number, text = refused(connection, statement)
     assert number == 1235 and text.endswith("plain is a view, which over several shards is only "
                                             "read: write to orders")  # fmt: skip
+
+
+def test_a_view_of_unsharded_tables_is_plain_mysql(world: World) -> None:
+    world.on_both(
+        "CREATE TABLE texts (id INT AUTO_INCREMENT PRIMARY KEY, user_id BIGINT, text VARCHAR(20))",
+        "CREATE VIEW long_texts AS SELECT * FROM texts WHERE CHAR_LENGTH(text) > 3 "
+        "WITH CHECK OPTION",
+        "CREATE VIEW mixed AS SELECT u.name, t.text FROM users u JOIN texts t USING (user_id)",
+        "INSERT INTO long_texts (user_id, text) VALUES (4, 'long enough'), (9, 'as well')",
+        "INSERT INTO texts (user_id, text) VALUES (5, 'ab')",
+        "UPDATE long_texts SET text = CONCAT(text, '!') WHERE id = 2",
+    )
+    with world.gate.connect() as through, world.direct() as direct:
+        for statement in (
+            "SELECT * FROM long_texts ORDER BY id FOR UPDATE",
+            "SELECT u.name, l.text FROM users u JOIN long_texts l USING (user_id) ORDER BY 1",
+            "SELECT * FROM mixed ORDER BY name",
+            "INSERT INTO long_texts (text) VALUES ('abc')",
+            "DELETE FROM long_texts",
+            "SELECT COUNT(*) FROM texts",
+        ):
+            assert answer(through, statement) == answer(direct, statement)
+    shown = world.shards.rows("SHOW FULL TABLES WHERE Table_type = 'VIEW' AND Tables_in_shop IN "
+                              "('mixed', 'long_texts')")  # fmt: skip
+    assert [len(rows) for rows in shown] == [2, 0, 0, 0]
+    world.on_both("DROP VIEW long_texts, mixed", "DROP TABLE texts")
 
 
 def test_views_come_change_and_go_on_all_shards_and_gates(world: World) -> None:

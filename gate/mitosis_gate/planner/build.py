@@ -24,6 +24,7 @@ from mitosis_gate.planner.schema import Schema
 from mitosis_gate.planner.shapes import Key, ShapeCache
 from mitosis_gate.planner.statement import Statement
 from mitosis_gate.planner.variables import judged
+from mitosis_gate.planner.views import whole_views
 from mitosis_routing.table import RoutingTable
 
 MAX_CACHED_LITERALS = 10_000
@@ -44,6 +45,7 @@ class Planner:
         self.schema = schema
         self.table = table
         self._layout = Layout(schema, table)
+        self._layout.leave_to_first(whole_views(self._layout))
         self._cache_bytes = cache_bytes
         self._cache = ShapeCache(cache_bytes)
         self._caches: dict[Variant, ShapeCache] = {DEFAULT_VARIANT: self._cache}

@@ -73,7 +73,7 @@ def change_rule(statement: Statement) -> Rule:
     reading = Reading(layout, statement.database, statement.variant.utf8)
     block = reading.read(tree)
     assert block is not None
-    refusal = _refused_change(tree, block, reading.sources)
+    refusal = _refused_change(tree, block, layout)
     if layout.single:
         return Fixed(refusal or layout.one(0, flags))
     refusal = refusal_for_many(effects) or refusal
@@ -99,12 +99,11 @@ def _moving_rule(
     return move_rule(statement, only, _clauses(statement), flags) or Fixed(refusal)
 
 
-def _refused_change(
-    tree: exp.Update | exp.Delete, block: Block, sources: Sequence[Source]
-) -> Refuse | None:
+def _refused_change(tree: exp.Update | exp.Delete, block: Block, layout: Layout) -> Refuse | None:
     for source in block.sources:
-        if source.place.table.view and source.place.living is Living.UNSHARDED:
-            return refuse(f"{source.place.table.name} is a view: write to its table")
+        name = source.place.table.name
+        if source.place.table.view and name not in layout.whole_views:
+            return refuse(f"{name} is a view: write to its table")
     for assignment in tree.expressions if isinstance(tree, exp.Update) else ():
         column = assignment.this if isinstance(assignment, exp.EQ) else None
         if not isinstance(column, exp.Column):

@@ -65,6 +65,8 @@ class Layout:
             name: found for name, found in schema.tables.items() if found.view and self.count > 1
         }
         """Those that are more than a table: with one shard MySQL answers for them."""
+        self.whole_views: frozenset[str] = frozenset()
+        """Views in several shards whose rows are all on the first one, and can be written there."""
         self.broken = "; ".join(table.problems())
         self._table = table
         self._plans: dict[Flag, tuple[OneShard, ...]] = {}
@@ -82,6 +84,11 @@ class Layout:
     @property
     def only_unsharded(self) -> bool:
         return not self.rules and not self.default_key
+
+    def leave_to_first(self, names: frozenset[str]) -> None:
+        """These views are like unsharded tables."""
+        self.whole_views = names
+        self.views = {name: view for name, view in self.views.items() if name not in names}
 
     def name_of(self, shard: int) -> str:
         return self._table.shards[shard].name
@@ -141,7 +148,7 @@ class Layout:
 
     def _judge(self, table: Table) -> Place | Refuse:
         if table.view:
-            if self.single:
+            if self.single or table.name in self.whole_views:
                 return Place(Living.UNSHARDED, self.keyspace, table)
             return _view(table.name)
         rule = self.rule_of(table.name, tuple(c.name for c in table.columns))

@@ -18,6 +18,7 @@ from mitosis_gate.planner.refusals import not_understood, refuse
 from mitosis_gate.planner.statement import Statement
 from mitosis_gate.planner.table_names import Names
 from mitosis_gate.planner.views import (
+    are_unsharded,
     body_behind,
     definers_function,
     read,
@@ -61,17 +62,20 @@ def view_plan(statement: Statement) -> Plan:
     at = names.at
     name = names.name()
     query = replace(statement, tokens=statement.tokens[slice(*body_behind(statement, at))])
-    shards = _shards_for(statement.layout, tables_of(query))
-    refusal = _refused(name, query)
+    layout = statement.layout
+    tables = tables_of(query)
+    shards = _shards_for(layout, tables)
+    refusal = None if are_unsharded(tables) else _refused(name, query)
     if refusal is not None:
         return refusal
-    if name in statement.layout.views and _shards_of(statement.layout, name) != shards:
+    known = _is_view(layout, name)
+    if known and _shards_of(layout, name) != shards:
         return refuse(
             f"view {name} is over tables that are stored in another way: DROP VIEW {name}, then "
             "make it anew"
         )
     made = ((name, _picture(query.text(0, len(query.tokens)))),)
-    return Ddl(verb, (name,), shards, made=made, reroutes=name in statement.layout.views)
+    return Ddl(verb, (name,), shards, made=made, reroutes=known)
 
 
 def _refused(name: str, query: Statement) -> Plan | None:
@@ -128,6 +132,8 @@ def _shards_for(layout: Layout, tables: Sequence[Place]) -> tuple[int, ...]:
 
 def _shards_of(layout: Layout, name: str) -> tuple[int, ...] | None:
     """None: its tables are not there any more."""
+    if name in layout.whole_views:
+        return (layout.first,)
     try:
         return _shards_for(layout, tables_of_view(layout, name))
     except (Halt, BadSql):
@@ -143,7 +149,7 @@ def _dropped(statement: Statement, names: Names) -> Plan:
         views.append(names.name())
     found = set()
     for name in views:
-        if name in layout.views:
+        if _is_view(layout, name):
             found.add(_shards_of(layout, name))
         elif name not in layout.schema.tables and not spared:
             return UnknownTable(layout.keyspace, name)
@@ -156,9 +162,13 @@ def _dropped(statement: Statement, names: Names) -> Plan:
     if len(found) > 1:
         return refuse("DROP views over unsharded tables and the others in statements of their own")
     shards = next(iter(found), None) or layout.everywhere
-    known = [layout.views[name] for name in views if name in layout.views]
+    known = [layout.schema.tables[name] for name in views if _is_view(layout, name)]
     gone = tuple((view.name, _picture(view.definition.encode())) for view in known)
     return Ddl(DdlVerb.DROP_VIEW, tuple(views), shards, gone=gone)
+
+
+def _is_view(layout: Layout, name: str) -> bool:
+    return name in layout.views or name in layout.whole_views
 
 
 def _picture(text: bytes) -> str:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from mitosis_gate.planner.keys import Halt
-from mitosis_gate.planner.layout import Layout, Place
+from mitosis_gate.planner.layout import Layout, Living, Place
 from mitosis_gate.planner.lexer import BadSql, Kind, shape_of, tokens_of
 from mitosis_gate.planner.outline import TableRef, block_at, blocks_of, hidden_names
 from mitosis_gate.planner.outline import table_statements as table_statements_of
@@ -355,6 +355,22 @@ def tables_of(query: Statement) -> tuple[Place, ...]:
             raise Halt(place)
         found.append(place)
     return tuple(found)
+
+
+def whole_views(layout: Layout) -> frozenset[str]:
+    """Views that name unsharded tables and nothing else: MySQL answers for them on their shard."""
+    return frozenset(name for name in layout.views if _is_whole(layout, name))
+
+
+def _is_whole(layout: Layout, name: str) -> bool:
+    try:
+        return are_unsharded(tables_of_view(layout, name))
+    except (Halt, BadSql):
+        return False
+
+
+def are_unsharded(tables: Sequence[Place]) -> bool:
+    return bool(tables) and all(place.living is Living.UNSHARDED for place in tables)
 
 
 def definers_function(statement: Statement) -> str:

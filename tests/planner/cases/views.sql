@@ -257,6 +257,9 @@ CREATE VIEW v AS SELECT * FROM notes
 CREATE VIEW v AS SELECT n.text FROM notes n JOIN orders o ON o.order_id = n.id
 --> ddl CREATE VIEW v on 0
 
+CREATE VIEW v AS SELECT text FROM note_texts WHERE CURRENT_USER() <> '' FOR UPDATE
+--> ddl CREATE VIEW v on 0
+
 CREATE OR REPLACE VIEW note_texts AS SELECT * FROM notes
 --> ddl CREATE VIEW note_texts on 0
 
@@ -266,11 +269,26 @@ CREATE OR REPLACE VIEW note_texts AS SELECT * FROM orders
 SELECT * FROM note_texts
 --> shard 0
 
+SELECT * FROM note_texts FOR UPDATE
+--> shard 0 locks
+
 SELECT COUNT(*) FROM note_texts, big_orders
---> finish pull orders 0,1,2,3: SELECT `orders`.`order_id`, `orders`.`user_id`, `orders`.`total` FROM `shop`.`orders` WHERE (`orders`.`total` > 100); pull notes 0: SELECT `notes`.`text` FROM `shop`.`notes`; SELECT COUNT(*) FROM (select `notes`.`text` AS `text` from `notes`) AS `note_texts`, (select `orders`.`order_id` AS `order_id`,`orders`.`user_id` AS `user_id`,`orders`.`total` AS `total` from `orders` where (`orders`.`total` > 100)) AS `big_orders`
+--> finish pull orders 0,1,2,3: SELECT `orders`.`order_id`, `orders`.`user_id`, `orders`.`total` FROM `shop`.`orders` WHERE (`orders`.`total` > 100); pull note_texts 0: SELECT `note_texts`.`text` FROM `shop`.`note_texts`; SELECT COUNT(*) FROM `note_texts`, (select `orders`.`order_id` AS `order_id`,`orders`.`user_id` AS `user_id`,`orders`.`total` AS `total` from `orders` where (`orders`.`total` > 100)) AS `big_orders`
 
 INSERT INTO note_texts VALUES ('x')
---> 1235 (42000) [gate] note_texts is a view, which over several shards is only read: write to notes
+--> shard 0 write
+
+UPDATE note_texts SET text = 'y'
+--> shard 0 write
+
+DELETE FROM note_texts WHERE text = 'x'
+--> shard 0 write
+
+INSERT INTO note_texts SELECT user_id FROM big_orders
+--> copy SELECT user_id FROM (select `orders`.`order_id` AS `order_id`,`orders`.`user_id` AS `user_id`,`orders`.`total` AS `total` from `shop`.`orders` where (`orders`.`total` > 100)) AS `big_orders` into INSERT INTO note_texts VALUES {}
+
+DROP TABLE note_texts
+--> ddl DROP TABLE note_texts on 0
 
 DROP VIEW note_texts
 --> ddl DROP VIEW note_texts on 0
