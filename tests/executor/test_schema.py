@@ -337,3 +337,24 @@ async def test_a_keyspace_that_gets_a_second_shard_needs_the_definitions() -> No
     world.book.offer(Obeyed("mitosis", "u1", a_table(version=3)))
     divided = await world.planners.ready("shop")
     assert divided.schema.tables["v"].definition != ""
+
+
+async def test_a_look_and_a_reading_take_turns_on_their_connection() -> None:
+    world = World("users")
+    await world.planners.ready("shop")
+    backend = world.topology.backends[FIRST]
+    query = backend.query
+    running = 0
+
+    async def alone(sql: bytes) -> Result:
+        nonlocal running
+        if b"schema_epoch" not in sql:
+            return await query(sql)
+        running += 1
+        assert running == 1
+        await asyncio.sleep(0)
+        running -= 1
+        return await query(sql)
+
+    backend.query = alone  # type: ignore[method-assign]
+    await asyncio.gather(world.planners.look("shop"), world.planners.refresh("shop"))

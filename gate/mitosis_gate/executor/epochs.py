@@ -84,9 +84,14 @@ class Eye:
     def __init__(self, shards: Shards) -> None:
         self._shards = shards
         self._kept: BackendConnection | None = None
+        self._turn = asyncio.Lock()
 
     async def look(self, table: RoutingTable, account: Account) -> Seen:
         """Raises GateError when no shard answers."""
+        async with self._turn:
+            return await self._look(table, account)
+
+    async def _look(self, table: RoutingTable, account: Account) -> Seen:
         problem: GateError = ShardUnavailable(f"keyspace {table.keyspace} has no shards")
         serving = [s for s in table.shards if s.primary is not None]
         for shard in sorted(serving, key=lambda s: not s.slots.contains(0)):

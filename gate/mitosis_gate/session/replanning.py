@@ -108,7 +108,8 @@ class Replanning(Forwarding):
     async def _passed_on(
         self, connection: BackendConnection, packet: bytes, expect: int
     ) -> Ok | None:
-        self._must_be_current(connection)
+        if not self.is_pinned(connection):  # what pins it is noted before the statement is sent
+            self._must_be_current(connection)
         return await super()._passed_on(connection, packet, expect)
 
     def _must_be_current(self, connection: BackendConnection) -> None:

@@ -236,6 +236,12 @@ TRUNCATE TABLE shop.users
 RENAME TABLE users TO orders
 --> ddl RENAME TABLE users,orders on 0,1,2,3
 
+RENAME TABLE users TO order_items, orders TO users, order_items TO orders
+--> ddl RENAME TABLE users,order_items,orders,users,order_items,orders on 0,1,2,3
+
+RENAME TABLE counters TO loose, generated TO counters
+--> 1235 (42000) [gate] counters would stand for another kind of table (columns, their order, sharding key or AUTO_INCREMENT) while rows are written to it: RENAME the old one first and the new one in a statement of its own
+
 RENAME TABLE users TO nothing
 --> 1235 (42000) [gate] the keyspace does not say how table nothing is stored: name it in spec.tables with a shardingKey or reference: true, or set otherTables: unsharded
 
