@@ -21,6 +21,7 @@
 #define SAMPLE 63    /* as session.forwarding.SAMPLE */
 #define STATUS_IN_TRANS 1
 #define STATUS_AUTOCOMMIT 2
+#define STATUS_CURSOR_EXISTS 0x40
 #define COM_QUERY 3
 #define COM_STMT_EXECUTE 0x17
 #define PARAMETER_COUNT_AVAILABLE 8 /* a flag of COM_STMT_EXECUTE */
@@ -80,7 +81,6 @@
     F(HELD, "_held")                                                                               \
     F(SKIP, "_skip")                                                                               \
     F(EXPECT, "expect")                                                                            \
-    F(HEAD, "_head")                                                                               \
     F(KEEPS_EOF, "keeps_eof")                                                                      \
     F(STATUS, "status")                                                                            \
     F(WARNINGS, "warnings")                                                                        \
@@ -700,25 +700,50 @@ read_ok(const unsigned char *bytes, Py_ssize_t size, Ending *ending)
     ending->insert_id = bytes[6];
 }
 
-/* Rows behind the same columns as in the answer before. See Scanner.feed. */
+/* Where the packet at `at` ends; 0: it is not whole, or goes on in the next one. */
+static Py_ssize_t
+end_of_packet(const unsigned char *bytes, Py_ssize_t size, Py_ssize_t at)
+{
+    if (at + 4 >= size)
+        return 0;
+    Py_ssize_t length = bytes[at] | bytes[at + 1] << 8 | bytes[at + 2] << 16;
+    Py_ssize_t end = at + 4 + length;
+    return length == 0xFFFFFF || length == 0 || end > size ? 0 : end;
+}
+
+/* Where the rows begin; 0: they do not. */
+static Py_ssize_t
+end_of_columns(const unsigned char *bytes, Py_ssize_t size, int keeps_eof)
+{
+    int columns = bytes[4];
+    Py_ssize_t at = end_of_packet(bytes, size, 0);
+    if (at != 5 || columns > 250)
+        return 0;
+    for (int i = 0; i < columns; i++) {
+        at = end_of_packet(bytes, size, at);
+        if (at == 0)
+            return 0;
+    }
+    if (!keeps_eof)
+        return at;
+    Py_ssize_t end = end_of_packet(bytes, size, at);
+    return end == at + 9 && bytes[at + 4] == 0xFE && !(bytes[at + 7] & STATUS_CURSOR_EXISTS) ? end
+                                                                                           : 0;
+}
+
+/* Columns and rows. See Scanner.feed. */
 static void
 read_rows(PyObject *scanner, const unsigned char *bytes, Py_ssize_t size, Ending *ending)
 {
-    PyObject *head = AT(scanner, C_HEAD);
-    Py_ssize_t at = PyBytes_Size(head);
-    if (at == 0 || size < at || memcmp(bytes, PyBytes_AsString(head), at) != 0)
-        return;
-    while (at + 4 < size) {
-        Py_ssize_t length = bytes[at] | bytes[at + 1] << 8 | bytes[at + 2] << 16;
-        Py_ssize_t end = at + 4 + length;
-        if (bytes[at + 4] < 0xFE) {
-            if (length == 0xFFFFFF)
-                return; /* the row goes on in the next packet */
+    int keeps_eof = AT(scanner, C_KEEPS_EOF) == Py_True;
+    Py_ssize_t at = end_of_columns(bytes, size, keeps_eof);
+    while (at != 0) {
+        Py_ssize_t end = end_of_packet(bytes, size, at);
+        if (end != 0 && bytes[at + 4] < 0xFE) {
             at = end;
             continue;
         }
-        int keeps_eof = AT(scanner, C_KEEPS_EOF) == Py_True;
-        if (bytes[at + 4] != 0xFE || end != size || length != (keeps_eof ? 5 : 7))
+        if (end != size || bytes[at + 4] != 0xFE || end != at + (keeps_eof ? 9 : 11))
             return;
         const unsigned char *tail = bytes + at + 5 + (keeps_eof ? 0 : 2);
         int first = tail[0] | tail[1] << 8, second = tail[2] | tail[3] << 8;
@@ -734,8 +759,7 @@ ending_of(PyObject *scanner, PyObject *data)
     Ending ending = {-1, 0, 0, 0};
     Py_ssize_t size = PyBytes_Size(data);
     if (!is_a(scanner, scanner_type) || size < 5 || AT(scanner, C_EXPECT) != zero ||
-        AT(scanner, C_SKIP) != zero || !is_falsy(AT(scanner, C_HELD)) ||
-        !PyBytes_CheckExact(AT(scanner, C_HEAD)))
+        AT(scanner, C_SKIP) != zero || !is_falsy(AT(scanner, C_HELD)))
         return ending;
     const unsigned char *bytes = (const unsigned char *)PyBytes_AsString(data);
     if (bytes[4] == 0)

@@ -83,7 +83,6 @@ class ScannerState:
         "_held",
         "_skip",
         "expect",
-        "_head",
         "keeps_eof",
         "status",
         "warnings",

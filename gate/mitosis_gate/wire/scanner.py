@@ -47,6 +47,7 @@ class Scanner(ScannerState):
     """
 
     __slots__ = (
+        "_head",
         "_left",
         "prepared",
         "sends_file",
