@@ -104,7 +104,12 @@ class Gate:
         return RoutingWatch(door, namespaces, self._book, seconds), door
 
     def _make_server(self) -> Server:
-        sequences = Sequences(self._topology, self._credentials, self._settings.sequence_block)
+        sequences = Sequences(
+            self._topology,
+            self._credentials,
+            self._settings.sequence_block,
+            self._planners.planner,
+        )
         limits = Limits(max(1, self._settings.max_backends // 2), self._settings.max_sort_bytes)
         finisher = Finisher(self._scratch, self._settings)
         copies = CopyLimits(self._settings.copy_rows_limit, self._settings.copy_bytes_limit)

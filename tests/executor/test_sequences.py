@@ -24,6 +24,10 @@ class Server:
         self.counters = {"shop-0-1365": 1, "shop-1365-2730": 1, "shop-2730-4096": 1}
         self.asked: list[bytes] = []
         self.is_broken = False
+        self.takers: set[bytes] = set()
+        self.unsettled: list[int] = []
+        """Microseconds that it still takes until nobody has an older block."""
+        self.picture = object()
 
     def table(self, keyspace: str) -> Any:
         return a_table(epochs=(1, 1, 1))
@@ -37,17 +41,23 @@ class Server:
 
     def answer(self, shard: str, sql: bytes) -> Any:
         self.asked.append(sql)
+        if b"settled_at > NOW" in sql:
+            return rows([self.unsettled.pop()]) if self.unsettled else rows()
         if sql.startswith(b"SELECT"):
             return rows([self.counters[shard]])
-        if sql.startswith(b"DELETE"):
+        if sql.startswith(b"DELETE") and len(self.takers) < 2:
             self.next.clear()
+        if sql.startswith(b"UPDATE") and self.next:
+            self.next = {name: 1 for name in self.next}
+            self.unsettled = [3000]
         if not sql.startswith(b"INSERT"):
             return done()
         if self.is_broken:
             raise MysqlError(1146, "42S02", "no such table")
         assert shard == "shop-0-1365", "the shard that owns slot 0 has the sequences"
-        found = re.search(rb"VALUES \('(\w+)', LAST_INSERT_ID\((\d+)\) \+ (\d+)\)", sql)
-        assert found is not None
+        found = re.search(rb"VALUES \('(\w+)', LAST_INSERT_ID\((\d+)\) \+ (\d+), '(\w+)'\)", sql)
+        assert found is not None and not self.unsettled
+        self.takers.add(found[4])
         first = max(self.next.get(found[1], 0), int(found[2]))
         self.next[found[1]] = first + int(found[3])
         return done(last_insert_id=first)
@@ -64,7 +74,7 @@ def server() -> Server:
 
 def process(server: Server, block: int = 100) -> Sequences:
     accounts = SimpleNamespace(gate=lambda keyspace: "gate")
-    return Sequences(server, accounts, block)  # type: ignore[arg-type]
+    return Sequences(server, accounts, block, lambda _: server.picture)  # type: ignore[arg-type]
 
 
 async def test_numbers_of_a_block_cost_one_statement(server: Server) -> None:
@@ -115,6 +125,26 @@ async def test_truncate_begins_anew(server: Server) -> None:
     await numbers.take("shop", "t", 5, BIG)
     await numbers.reset("shop", ["t"])
     assert await numbers.take("shop", "t", 1, BIG) == 1
+
+
+async def test_after_truncate_nobody_gets_numbers_while_others_may_have_old_blocks(
+    server: Server,
+) -> None:
+    one, other = process(server), process(server)
+    assert [await numbers.take("shop", "t", 5, BIG) for numbers in (one, other)] == [1, 101]
+    await one.reset("shop", ["t"])
+    assert server.unsettled, "the row says so"
+    server.picture = object()  # the rise of the epoch, as all processes see it
+    assert await one.take("shop", "t", 1, BIG) == 1, "the fake refuses to give a block earlier"
+    assert await other.take("shop", "t", 1, BIG) == 101, "a new block, not what was left of the old"
+    assert server.blocks == 4
+
+
+async def test_a_block_does_not_outlive_the_picture_it_came_with(server: Server) -> None:
+    numbers = process(server)
+    assert await numbers.take("shop", "t", 1, BIG) == 1
+    server.picture = object()
+    assert await numbers.take("shop", "t", 1, BIG) == 101
 
 
 async def test_a_sequence_that_cannot_be_asked_names_the_table(server: Server) -> None:

@@ -306,7 +306,7 @@ class World(logging.Handler):
             planners,
             topology,
             Merger(Limits(4, 1 << 20)),
-            Sequences(topology, planners, 1000),
+            Sequences(topology, planners, 1000, lambda keyspace: None),
             Finisher(Scratch(settings), settings),
         )
         known = {account.user: [account] for account in (ACCOUNT, WITNESS)}

@@ -173,9 +173,9 @@ class Executor:
                     await job.settle()
                 async with self._owned(client, shards) as backends:
                     warned = await ddl.run_until_killed(plan, backends, sql, client, job)
+                await self._renumber(plan, client)
         finally:
             await self._reload(client.account.keyspace)
-        await self._renumber(plan, client)
         client.keep_warnings(warned.told)
         for code, text in plan.warnings:
             client.warn(code, text)

@@ -10,14 +10,22 @@ memory. What matters for a number to be new:
 - A number that a client of this process brings along is noted at once, and the block goes on
   above it.
 - A block is good for the shard it came from: when another one owns slot 0, it is dropped.
+- A block is good for the picture of the schema under which it was asked for. A process changes its
+  picture when it learns of a job (`executor.ddl_jobs`), and uses none that is older than the lease.
+
+TRUNCATE, DROP and RENAME let a table begin at its counters again (`reset`), within the job: numbers
+that were given out once are given out anew. So nobody may have an older block by then. Where only
+the process that resets has taken blocks, it drops them, and that is all. Else the row says until
+when others may have one, and whoever wants the first block after that waits for it.
 
 What a process has not given out when it ends is a gap, as after a restart of MySQL with a
 transaction that was rolled back. Numbers of several processes are not in the order of time.
 """
 
 import asyncio
+import secrets
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
@@ -26,6 +34,7 @@ from mitosis_gate.backends.account import Account
 from mitosis_gate.backends.connection import BackendConnection
 from mitosis_gate.backends.variables import literal
 from mitosis_gate.errors import MysqlError, SequenceUnavailable, UnknownDatabase
+from mitosis_gate.executor.epochs import SETTLE_SECONDS
 from mitosis_routing.table import RoutingTable
 
 _COUNTERS_OF_NOW = b"SET SESSION information_schema_stats_expiry=0"
@@ -34,9 +43,23 @@ _COUNTER = (
     b"WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = %b"
 )
 _TAKE = (
-    b"INSERT INTO mitosis.sequences (name, next) VALUES (%b, LAST_INSERT_ID(%d) + %d) "
-    b"ON DUPLICATE KEY UPDATE next = LAST_INSERT_ID(GREATEST(next, %d)) + %d"
+    b"INSERT INTO mitosis.sequences (name, next, taker) "
+    b"VALUES (%b, LAST_INSERT_ID(%d) + %d, '%b') AS new "
+    b"ON DUPLICATE KEY UPDATE next = LAST_INSERT_ID(GREATEST(sequences.next, %d)) + %d, "
+    b"taker = IF(sequences.taker IN ('', new.taker), new.taker, 'several')"
 )
+_UNSETTLED = (
+    b"SELECT TIMESTAMPDIFF(MICROSECOND, NOW(6), settled_at) FROM mitosis.sequences "
+    b"WHERE name = %b AND settled_at > NOW(6)"
+)
+_RESET_OWN = b"DELETE FROM mitosis.sequences WHERE name IN (%b) AND taker = '%b'"
+_RESET = (
+    b"UPDATE mitosis.sequences SET next = 1, taker = '', "
+    b"settled_at = NOW(6) + INTERVAL %d MICROSECOND WHERE name IN (%b)"
+)
+_UNTIL_TOLD_SECONDS = 2.0
+"""Between the reset and the rise of the epoch that ends the job: two short statements."""
+_TRIES = 4
 _LARGEST_PART = 1000
 """A block is at most this part of what the column can hold: small types do not run out of it."""
 
@@ -60,6 +83,8 @@ class _Block:
     """Numbers of one table that this process may give out: from `next` to before `end`."""
 
     source: str = ""
+    picture: object = None
+    """In force when it was asked for."""
     next: int = 1
     end: int = 1
     seen: int = 0
@@ -69,10 +94,21 @@ class _Block:
 class Sequences:
     """One for a gate process."""
 
-    def __init__(self, shards: Shards, accounts: GateAccounts, block: int) -> None:
+    def __init__(
+        self,
+        shards: Shards,
+        accounts: GateAccounts,
+        block: int,
+        picture: Callable[[str], object],
+    ) -> None:
+        """`picture` gives what is in force of a keyspace's schema: the same object until a change
+        is learned of."""
         self._shards = shards
         self._accounts = accounts
         self._block = block
+        self._picture = picture
+        self._name = secrets.token_hex(8).encode()
+        """Among all processes of all gates."""
         self._blocks: defaultdict[tuple[str, str], _Block] = defaultdict(_Block)
         self._taking: defaultdict[tuple[str, str], asyncio.Lock] = defaultdict(asyncio.Lock)
 
@@ -87,20 +123,30 @@ class Sequences:
         first = self._at_once(key, count)
         if first is None:
             async with self._taking[key]:
-                first = self._at_once(key, count)
-                if first is None:
-                    await self._refill(key, count, highest)
-                    first = self._at_once(key, count)
-        if first is None or first + count - 1 > highest:
+                first = await self._from_new_block(key, count, highest)
+        if first + count - 1 > highest:
             raise MysqlError(
                 1467, "HY000", "Failed to read auto-increment value from storage engine"
             )
         return first
 
+    async def _from_new_block(self, key: tuple[str, str], count: int, highest: int) -> int:
+        first = self._at_once(key, count)
+        for _ in range(_TRIES):
+            if first is not None:
+                return first
+            await self._refill(key, count, highest)
+            first = self._at_once(key, count)
+        raise SequenceUnavailable(
+            f"the schema of {key[0]} changes while a number for {key[1]} is asked for: repeat"
+        )
+
     def _at_once(self, key: tuple[str, str], count: int) -> int | None:
         block = self._blocks[key]
         first = max(block.next, block.seen + 1)
         if first + count > block.end or block.source != self._source(key[0]):
+            return None
+        if block.picture is not self._picture(key[0]):
             return None
         block.next = first + count
         return first
@@ -114,7 +160,7 @@ class Sequences:
 
     async def _refill(self, key: tuple[str, str], count: int, highest: int) -> None:
         keyspace, table = key
-        source = self._source(keyspace)
+        source, picture = self._source(keyspace), self._picture(keyspace)
         names = [shard.name for shard in self._shards.table(keyspace).shards]
         counters = await asyncio.gather(*(self._counter(keyspace, n, table) for n in names))
         block = self._blocks[key]
@@ -123,16 +169,22 @@ class Sequences:
         try:
             async with self._lent(keyspace, source) as connection:
                 name = literal(table.encode())
-                answer = await connection.query(_TAKE % (name, floor, size, floor, size))
+                unsettled = (await connection.query(_UNSETTLED % name)).values()
+                if not unsettled:
+                    take = _TAKE % (name, floor, size, self._name, floor, size)
+                    answer = await connection.query(take)
         except MysqlError as exc:
             raise SequenceUnavailable(
                 f"the AUTO_INCREMENT numbers of {table} come from mitosis.sequences on shard "
                 f"{source}, which does not give any: {exc.text}; the operator makes the table"
             ) from exc
+        if unsettled:
+            await asyncio.sleep(int(unsettled[0][0] or 0) / 1e6)
+            return  # to look again: it may have been reset once more
         first = answer.ok.last_insert_id
-        if first != block.end or block.source != source:
+        if first != block.end or block.source != source or block.picture is not picture:
             block.next = first
-        block.source, block.end = source, first + size
+        block.source, block.picture, block.end = source, picture, first + size
 
     async def _counter(self, keyspace: str, shard: str, table: str) -> int:
         async with self._lent(keyspace, shard) as connection:
@@ -149,11 +201,13 @@ class Sequences:
             self._blocks.pop((keyspace, table), None)
 
     async def reset(self, keyspace: str, tables: Sequence[str]) -> None:
-        """Begin anew at the counters of the shards: after TRUNCATE, DROP, RENAME and ALTER TABLE.
+        """Begin anew at the counters of the shards: after TRUNCATE, DROP and RENAME.
 
-        Other processes go on with the block that they have.
+        Must be followed by a rise of the schema epoch.
         """
         self.forget(keyspace, tables)
         names = b", ".join(literal(table.encode()) for table in tables)
+        settled = int((_UNTIL_TOLD_SECONDS + SETTLE_SECONDS) * 1e6)
         async with self._lent(keyspace, self._source(keyspace)) as connection:
-            await connection.query(b"DELETE FROM mitosis.sequences WHERE name IN (%b)" % names)
+            await connection.query(_RESET_OWN % (names, self._name))
+            await connection.query(_RESET % (settled, names))
