@@ -2,6 +2,7 @@
 
 import gc
 import os
+import random
 import subprocess
 import sys
 from pathlib import Path
@@ -9,10 +10,12 @@ from pathlib import Path
 import pytest
 
 from mitosis_gate import relay
+from mitosis_gate.planner import lexer
 from mitosis_gate.relay import plain
 
 SCENARIO = Path(__file__).parent.parent / "support" / "relay_scenario.py"
 STEPS = 800
+STATEMENTS = 60_000
 STATES = (
     "SessionState",
     "BackendState",
@@ -62,6 +65,68 @@ def test_nobody_sees_whether_it_is_compiled(seed: int) -> None:
     assert len(forwarded) > STEPS // 20
 
 
+PIECES = (
+    *("a", "id", "IN", "in", "x", "N", "_utf8", "t.c", "t.`c`", "t.*", "1a", "e5", "é", "@v", "$"),
+    *("0", "7", "42", "5.5", ".5", "1e5", "0x1F", "''", "'a'", "'a b'", "'\\\\'", "'it''s'", '"q"'),
+    *(
+        "`n`",
+        "`a``b`",
+        "(",
+        ")",
+        "(",
+        ")",
+        ",",
+        ",",
+        "=",
+        "<",
+        ">=",
+        "*",
+        "+",
+        "-",
+        "- ",
+        "--",
+        "-- ",
+    ),
+    *("/", "/*", "*/", "#", "?", ";", "%", "!", " ", " ", " ", " ", "\n", "\t", ".", ":", "|"),
+)
+
+
+def texts_of(sql: bytes) -> tuple[tuple[bytes, ...], list[bytes]] | None:
+    """As the planner cuts it."""
+    try:
+        shape = lexer.shape_of(sql)
+    except lexer.BadSql:
+        return None
+    return shape.texts, shape.literals
+
+
+def test_one_shape_of_the_relay_is_one_shape_of_the_planner() -> None:
+    """Or its literals are never those of the planner, so that no plan is remembered by it."""
+    source = random.Random(7)
+    known: dict[bytes, tuple[bytes, ...] | None] = {}
+    shared = 0
+    for _ in range(STATEMENTS):
+        start = source.choice(("", "a IN (", "id = ", "SELECT "))
+        sql = (start + "".join(source.choices(PIECES, k=source.randrange(1, 6)))).encode()
+        seen = relay.shape_of(sql)
+        if seen is None:
+            continue
+        text, literals = seen
+        cut = texts_of(sql)
+        texts = cut[0] if cut is not None and cut[1] == literals else None
+        shared += text in known and texts is not None
+        assert known.setdefault(text, texts) == texts, sql
+    assert shared > STATEMENTS // 50
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [b"a 'it''s'", rb"'\\'", b"N'x'", b"1e5", b"a -- b", b"a /* b", b"@v", b"?", b"5.5", b"x'1"],
+)
+def test_what_must_be_read_with_care_is_left_to_the_planner(sql: bytes) -> None:
+    assert relay.shape_of(sql) is None
+
+
 def test_a_state_gives_back_what_it_held() -> None:
     class Held:
         pass
@@ -75,7 +140,7 @@ def test_a_state_gives_back_what_it_held() -> None:
         state._active = state  # a cycle
     del state
     gc.collect()
-    assert not any(isinstance(found, Held | State) for found in gc.get_objects())
+    assert not any(type(found) in (Held, State) for found in gc.get_objects())
 
 
 def test_what_was_not_set_is_none_and_what_is_deleted_is_missing() -> None:

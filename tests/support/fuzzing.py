@@ -301,7 +301,17 @@ class World(logging.Handler):
         async def ready(keyspace: str) -> Planner:
             return planner
 
+        async def known_again(keyspace: str, name: str) -> Planner:
+            return planner
+
+        async def look(keyspace: str) -> None:
+            pass
+
+        async def is_newer(keyspace: str, asked: Planner) -> bool:
+            return asked is not planner
+
         planners.ready = planners.refresh = ready
+        planners.known_again, planners.look, planners.is_newer = known_again, look, is_newer
         executor = Executor(
             planners,
             topology,

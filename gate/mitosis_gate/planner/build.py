@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from mitosis_gate import relay
 from mitosis_gate.planner.classify import rule_for
 from mitosis_gate.planner.layout import Layout
 from mitosis_gate.planner.lexer import END, MAX_LITERALS, BadSql, Shape, shape_of, split, tokens_of
@@ -31,6 +32,7 @@ MAX_CACHED_LITERALS = 10_000
 _MOST_ENDINGS = 4096
 _LONGEST_ENDING = 1024
 """Bytes before the number: what is longer gains little."""
+_LONGEST_SHAPE = 2048
 _DIGITS = b"0123456789"
 _OTHER_VARIANTS = 16
 
@@ -49,6 +51,8 @@ class Planner:
         self._cache_bytes = cache_bytes
         self._cache = ShapeCache(cache_bytes)
         self._caches: dict[Variant, ShapeCache] = {DEFAULT_VARIANT: self._cache}
+        self.shapes: dict[bytes, Point | OneShard] = {}
+        """What the compiled relay knows: by the shape of plain statements as it sees it."""
         self._endings: dict[bytes, Point | OneShard] = {}
         """By their text before it: shapes whose only literal is a number at the very end, the key
         or, where all go to one shard, any."""
@@ -115,6 +119,7 @@ class Planner:
             if rule.cacheable and len(shape.literals) <= MAX_CACHED_LITERALS:
                 if cache.offer(shape.texts, rule) and cache is self._cache:
                     self._note_ending(shape, rule)
+                    self._note_plain(sql, shape, rule)
         return rule
 
     def _note_ending(self, shape: Shape, rule: Rule) -> None:
@@ -128,6 +133,17 @@ class Planner:
         known = rule.plan if isinstance(rule, Fixed) else rule
         if isinstance(known, Point) or type(known) is OneShard:
             self._endings[head] = known
+
+    def _note_plain(self, sql: bytes, shape: Shape, rule: Rule) -> None:
+        known = rule.plan if isinstance(rule, Fixed) else rule
+        if not isinstance(known, Point) and type(known) is not OneShard:
+            return
+        plain = relay.shape_of(sql)
+        if plain is None or plain[1] != shape.literals or len(plain[0]) > _LONGEST_SHAPE:
+            return
+        if len(self.shapes) >= _MOST_ENDINGS:
+            self.shapes.clear()
+        self.shapes[plain[0]] = known
 
     def _made(self, sql: bytes, shape: Shape, variant: Variant) -> Rule:
         if self._layout.broken:

@@ -79,13 +79,13 @@ class Point:
     statement to the plan; everything else goes to the rule that knows all cases.
     """
 
-    __slots__ = ("_characters", "_digits", "_index", "_mask", "_otherwise", "_plans")
+    __slots__ = ("_characters", "_digits", "_mask", "_otherwise", "_plans", "index")
     cacheable = True
 
     def __init__(self, layout: Layout, reader: KeyReader, slot: Slot, otherwise: Flagged) -> None:
         column = reader.column
         plain = not (slot.negative or slot.introducer)
-        self._index = slot.index
+        self.index = slot.index
         self._plans = layout.plans_by_slot(otherwise.flags)
         self._mask = layout.slots_mask
         self._otherwise = otherwise
@@ -93,7 +93,7 @@ class Point:
         self._characters = column.length + 2 if plain and column.kind is KeyKind.TEXT else 0
 
     def bind(self, literals: Sequence[Literal]) -> Plan:
-        literal = literals[self._index]
+        literal = literals[self.index]
         if type(literal) is bytes:
             if len(literal) < self._digits:
                 if literal.isdigit() and literal[0] != _ZERO:
@@ -116,7 +116,7 @@ class Point:
         return None
 
     def slots(self) -> frozenset[int]:
-        return frozenset((self._index,))
+        return frozenset((self.index,))
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,7 @@ LaneState = _chosen.LaneState
 BranchesState = _chosen.BranchesState
 StatementState = _chosen.StatementState
 learn = _chosen.learn
+shape_of = _chosen.shape_of
 
 __all__ = [
     "IS_COMPILED",
@@ -39,4 +40,5 @@ __all__ = [
     "SessionState",
     "StatementState",
     "learn",
+    "shape_of",
 ]

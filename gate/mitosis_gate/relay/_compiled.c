@@ -18,6 +18,8 @@
 #include <string.h>
 
 #define LONGEST 8192 /* bytes of a statement that is looked at here */
+#define MOST_LITERALS 64
+#define MARK '\1' /* in place of a literal */
 #define SAMPLE 63    /* as session.forwarding.SAMPLE */
 #define STATUS_IN_TRANS 1
 #define STATUS_AUTOCOMMIT 2
@@ -148,7 +150,7 @@ static PyMemberDef statement_members[] = {STATEMENT(STATEMENT_MEMBER){NULL, 0, 0
 static PyObject *session_type, *backend_type, *scanner_type, *lane_type, *transaction_type,
     *statement_type, *point_type, *one_shard_type, *usual_variant, *at_once, *clock_dict;
 static PyObject *zero, *one, *no_bytes, *usual_status, *transaction_status;
-static PyObject *n_now, *n_current, *n_lanes, *n_planners, *n_planner, *n_endings, *n_digits,
+static PyObject *n_now, *n_current, *n_lanes, *n_planners, *n_planner, *n_shapes, *n_index, *n_characters, *n_digits,
     *n_plans, *n_mask, *n_flags, *n_shard, *n_write, *n_waiting, *n_note_statement, *n_take,
     *n_take_answer, *n_route, *n_carry_out, *n_parameters, *n_common, *n_statements, *n_number,
     *n_types, *n_was_used;
@@ -201,6 +203,127 @@ write_to(PyObject *transport, PyObject *data)
     return nothing != NULL ? 1 : -1;
 }
 
+/* The shape of a plain statement: its text with a mark in place of each literal, and these. */
+typedef struct {
+    Py_ssize_t size;
+    int count;
+    struct {
+        const char *start;
+        Py_ssize_t size;
+    } literals[MOST_LITERALS];
+    char text[LONGEST];
+} Shape;
+
+static int
+is_name(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
+           c == '$';
+}
+
+static int
+is_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
+
+/* Where the name that begins at `at` ends, with its qualifiers; NULL: it is not a plain one. */
+static const char *
+end_of_name(const char *at, const char *end)
+{
+    while (at < end && is_name(*at))
+        at++;
+    if (at < end && *at == '.') {
+        if (at + 1 == end || is_digit(at[1]) || !(is_name(at[1]) || at[1] == '*' || at[1] == '`'))
+            return NULL;
+        return at[1] == '*' || at[1] == '`' ? at + 1 : end_of_name(at + 1, end);
+    }
+    if (at < end && (*at == '\'' || *at == '@' || (unsigned char)*at >= 0x80))
+        return NULL; /* an introducer, or no plain name */
+    return at;
+}
+
+/* Where the literal or name in quotes ends; NULL: it holds what must be read with care. */
+static const char *
+end_of_quoted(const char *at, const char *end)
+{
+    char quote = *at++;
+    while (at < end && *at != quote && *at != '\\' && *at != 0)
+        at++;
+    if (at == end || *at != quote || (at + 1 < end && at[1] == quote))
+        return NULL;
+    return at + 1;
+}
+
+static const char *
+end_of_number(const char *at, const char *end)
+{
+    while (at < end && is_digit(*at))
+        at++;
+    if (at < end && (is_name(*at) || *at == '.' || *at == '@' || *at == '\'' ||
+                     (unsigned char)*at >= 0x80))
+        return NULL;
+    return at;
+}
+
+/* Whether the statement is plain: names, whole numbers, texts in single quotes and a few signs, so
+   that planner.lexer cuts it at the same places whatever the literals are. Lists behind IN are cut
+   otherwise there; whoever remembers a plan by a shape compares the literals first. */
+static int
+read_shape(const char *at, Py_ssize_t size, Shape *shape)
+{
+    static const char signs[] = " \t\n=<>(),*+;%!";
+    const char *end = at + size;
+    shape->size = shape->count = 0;
+    if (size > LONGEST)
+        return 0;
+    while (at < end) {
+        const char *next = at + 1;
+        int is_literal = is_digit(*at) || *at == '\'';
+        if (is_digit(*at))
+            next = end_of_number(at, end);
+        else if (*at == '\'' || *at == '`')
+            next = end_of_quoted(at, end);
+        else if (is_name(*at))
+            next = end_of_name(at, end);
+        else if (*at == '-') {
+            if (next == end || *next == '-')
+                return 0;
+        }
+        else if (*at == 0 || strchr(signs, *at) == NULL)
+            return 0;
+        if (next == NULL || (*at == '`' && next < end && (*next == '.' || *next == '\'')))
+            return 0;
+        if (is_literal) {
+            if (shape->count == MOST_LITERALS)
+                return 0;
+            shape->literals[shape->count].start = at;
+            shape->literals[shape->count++].size = next - at;
+            shape->text[shape->size++] = MARK;
+        }
+        else {
+            memcpy(shape->text + shape->size, at, next - at);
+            shape->size += next - at;
+        }
+        at = next;
+    }
+    return 1;
+}
+
+/* The plan of the slot that a key has, a new reference. */
+static PyObject *
+plan_of_key(PyObject *point, const char *key, Py_ssize_t size)
+{
+    Py_ssize_t mask = number_of(point, n_mask);
+    PyObject *plans = PyObject_GetAttr(point, n_plans);
+    PyObject *plan = NULL;
+    if (mask >= 0 && plans != NULL)
+        plan = PyTuple_GetItem(plans, crc32_of((const unsigned char *)key, size) & mask);
+    Py_XINCREF(plan);
+    Py_XDECREF(plans);
+    return plan;
+}
+
 /* As Point.of_number: a new reference to the plan; NULL without an error when the digits are no
    plain number of the column. */
 static PyObject *
@@ -208,38 +331,48 @@ plan_at(PyObject *point, const char *digits, Py_ssize_t count)
 {
     if (digits[0] == '0' || count >= number_of(point, n_digits))
         return NULL;
-    Py_ssize_t mask = number_of(point, n_mask);
-    PyObject *plans = PyObject_GetAttr(point, n_plans);
-    PyObject *plan = NULL;
-    if (mask >= 0 && plans != NULL)
-        plan = PyTuple_GetItem(plans, crc32_of((const unsigned char *)digits, count) & mask);
-    Py_XINCREF(plan);
-    Py_XDECREF(plans);
-    return plan;
+    return plan_of_key(point, digits, count);
 }
 
-/* As the shortcut of Planner.route for a statement that ends with its key: a new reference to the
-   plan; NULL without an error when it does not, or is not known to. */
+/* The same for a text with its quotes, as Point.bind. */
 static PyObject *
-plan_by_ending(PyObject *planner, const char *sql, Py_ssize_t size)
+plan_at_text(PyObject *point, const char *text, Py_ssize_t size)
 {
-    Py_ssize_t head_size = size;
-    while (head_size > 0 && sql[head_size - 1] >= '0' && sql[head_size - 1] <= '9')
-        head_size--;
-    if (head_size == size)
+    if (size > number_of(point, n_characters) || text[size - 2] == ' ')
+        return NULL;
+    for (Py_ssize_t i = 0; i < size; i++)
+        if ((unsigned char)text[i] >= 0x80)
+            return NULL;
+    return plan_of_key(point, text + 1, size - 2);
+}
+
+/* The plan of a plain statement whose shape is known, a new reference; else NULL without an
+   error. */
+static PyObject *
+plan_by_shape(PyObject *planner, const char *sql, Py_ssize_t size)
+{
+    Shape shape;
+    if (!read_shape(sql, size, &shape))
         return NULL;
     PyObject *plan = NULL;
-    PyObject *head = PyBytes_FromStringAndSize(sql, head_size);
-    PyObject *endings = PyObject_GetAttr(planner, n_endings);
-    if (head != NULL && endings != NULL) {
-        PyObject *known = PyDict_GetItemWithError(endings, head);
-        if (known != NULL && is_a(known, point_type))
-            plan = plan_at(known, sql + head_size, size - head_size);
-        else if (known != NULL && is_a(known, one_shard_type))
-            plan = Py_NewRef(known);
+    PyObject *text = PyBytes_FromStringAndSize(shape.text, shape.size);
+    PyObject *shapes = PyObject_GetAttr(planner, n_shapes);
+    PyObject *known = NULL;
+    if (text != NULL && shapes != NULL)
+        known = PyDict_GetItemWithError(shapes, text);
+    if (known != NULL && is_a(known, one_shard_type))
+        plan = Py_NewRef(known);
+    else if (known != NULL && is_a(known, point_type)) {
+        Py_ssize_t index = number_of(known, n_index);
+        if (index >= 0 && index < shape.count) {
+            const char *start = shape.literals[index].start;
+            Py_ssize_t its_size = shape.literals[index].size;
+            plan = *start == '\'' ? plan_at_text(known, start, its_size)
+                                  : plan_at(known, start, its_size);
+        }
     }
-    Py_XDECREF(head);
-    Py_XDECREF(endings);
+    Py_XDECREF(text);
+    Py_XDECREF(shapes);
     return plan;
 }
 
@@ -648,7 +781,7 @@ query(PyObject *self, PyObject *planner, PyObject *data)
     Py_ssize_t at = text_at(self, (const unsigned char *)bytes, size);
     if (at == 0)
         return 0;
-    PyObject *plan = plan_by_ending(planner, bytes + at, size - at);
+    PyObject *plan = plan_by_shape(planner, bytes + at, size - at);
     if (plan == NULL)
         return PyErr_Occurred() ? -1 : route_and_send(self, planner, data, at);
     int done = send_planned(self, plan, data);
@@ -980,6 +1113,32 @@ A_TYPE(statement, "StatementState", P_COUNT, statement_members, no_methods);
 /* module */
 
 static PyObject *
+shape_of(PyObject *module, PyObject *sql)
+{
+    Shape shape;
+    if (!PyBytes_CheckExact(sql)) {
+        PyErr_SetString(PyExc_TypeError, "a statement is bytes");
+        return NULL;
+    }
+    if (!read_shape(PyBytes_AsString(sql), PyBytes_Size(sql), &shape))
+        Py_RETURN_NONE;
+    PyObject *literals = PyList_New(shape.count);
+    for (int i = 0; literals != NULL && i < shape.count; i++) {
+        PyObject *literal =
+            PyBytes_FromStringAndSize(shape.literals[i].start, shape.literals[i].size);
+        if (literal == NULL)
+            Py_CLEAR(literals);
+        else
+            PyList_SetItem(literals, i, literal);
+    }
+    PyObject *text = PyBytes_FromStringAndSize(shape.text, shape.size);
+    PyObject *both = text && literals ? PyTuple_Pack(2, text, literals) : NULL;
+    Py_XDECREF(text);
+    Py_XDECREF(literals);
+    return both;
+}
+
+static PyObject *
 learn(PyObject *module, PyObject *arguments, PyObject *named)
 {
     static char *names[] = {"session",   "backend",   "scanner", "lane",    "transaction", "statement",
@@ -1002,6 +1161,7 @@ learn(PyObject *module, PyObject *arguments, PyObject *named)
 }
 
 static PyMethodDef functions[] = {
+    {"shape_of", shape_of, METH_O, NULL},
     {"learn", (PyCFunction)(void (*)(void))learn, METH_VARARGS | METH_KEYWORDS, NULL},
     {NULL, NULL, 0, NULL}};
 
@@ -1022,7 +1182,8 @@ add_names(void)
         const char *text;
     } all[] = {
         {&n_now, "now"},         {&n_current, "current"}, {&n_lanes, "lanes"},
-        {&n_planners, "planners"}, {&n_planner, "planner"}, {&n_endings, "_endings"},
+        {&n_planners, "planners"}, {&n_planner, "planner"}, {&n_shapes, "shapes"},
+        {&n_index, "index"},     {&n_characters, "_characters"},
         {&n_digits, "_digits"},  {&n_plans, "_plans"},    {&n_mask, "_mask"},
         {&n_flags, "flags"},     {&n_shard, "shard"},     {&n_write, "write"},
         {&n_waiting, "waiting"}, {&n_take, "take"},       {&n_take_answer, "take_answer"},
