@@ -12,7 +12,7 @@ $(BIN)/.ready: requirements/dev.lock pyproject.toml scripts/setup.py
 	$(PYTHON) scripts/setup.py
 	@touch $@
 
-$(RELAY): gate/mitosis_gate/relay/_compiled.c scripts/compiled_part.py $(BIN)/.ready
+$(RELAY): $(wildcard gate/mitosis_gate/relay/*.[ch]) scripts/compiled_part.py $(BIN)/.ready
 	@$(BIN)/python scripts/compiled_part.py
 
 .PHONY: setup

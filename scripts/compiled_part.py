@@ -21,10 +21,9 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = Path("gate") / "mitosis_gate" / "relay"
-SOURCE = ROOT / FOLDER / "_compiled.c"
 NAME = "_compiled.abi3.so"
 IN_WHEEL = f"mitosis_gate/relay/{NAME}"
-FLAGS = ("-O2", "-Wall", "-Wextra", "-Wno-unused-parameter", "-fPIC", "-shared")
+FLAGS = "-O2 -Wall -Wextra -Wno-unused-parameter -fPIC -fvisibility=hidden -shared".split()
 
 
 class CompileFailed(Exception):
@@ -50,9 +49,10 @@ def headers() -> Path:
 
 def compile_to(target: Path) -> None:
     """Raises CompileFailed with what the compiler says; the target is there whole or as before."""
+    sources = map(str, sorted((ROOT / FOLDER).glob("*.c")))
     with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
         made = Path(scratch) / NAME
-        words = [*compiler(), *FLAGS, f"-I{headers()}", "-o", str(made), str(SOURCE)]
+        words = [*compiler(), *FLAGS, f"-I{headers()}", "-o", str(made), *sources]
         done = subprocess.run(words, capture_output=True, text=True)
         if done.returncode:
             raise CompileFailed(f"{shlex.join(words)} failed:\n{done.stdout}{done.stderr}")

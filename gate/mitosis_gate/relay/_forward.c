@@ -1,0 +1,200 @@
+/* Statements on their way to a server. */
+
+#include "_relay.h"
+
+/* The planner in force, a new reference; NULL without an error when it is another one. */
+static PyObject *
+planner_in_force(PyObject *self)
+{
+    PyObject *planners = PyObject_GetAttr(AT(self, S_SERVICES), n_planners);
+    if (planners == NULL)
+        return NULL;
+    PyObject *planner = PyObject_CallMethodObjArgs(planners, n_planner, AT(self, S_HOME), NULL);
+    Py_DECREF(planners);
+    if (planner == NULL || (planner != Py_None && planner == AT(self, S_PLANNER)))
+        return planner;
+    Py_DECREF(planner);
+    return NULL;
+}
+
+/* The lane of the shard that a plan names, a new reference; NULL without an error when there is no
+   connection to have at once. */
+PyObject *
+lane_of(PyObject *self, PyObject *plan)
+{
+    Py_ssize_t shard = number_of(plan, n_shard);
+    PyObject *lanes = PyObject_GetAttr(AT(self, S_LANES), n_lanes);
+    PyObject *lane = NULL;
+    if (lanes != NULL && shard >= 0)
+        lane = PyTuple_GetItem(lanes, shard);
+    if (lane != NULL && !is_a(lane, lane_type))
+        lane = NULL;
+    Py_XINCREF(lane);
+    Py_XDECREF(lanes);
+    return lane;
+}
+
+/* The connection that a statement may take at once, borrowed; NULL: none. */
+PyObject *
+connection_for(PyObject *self, PyObject *lane)
+{
+    PyObject *transaction = AT(self, S_TRANSACTION);
+    if (!is_a(transaction, transaction_type) || AT(transaction, T_WAITS) != Py_False)
+        return NULL;
+    PyObject *connection = AT(transaction, T_BOUND);
+    if (connection == Py_None) {
+        PyObject *idle = AT(lane, L_IDLE);
+        Py_ssize_t count = PyList_Size(idle);
+        if (AT(self, S_KEPT) != Py_None || count < 1)
+            return NULL;
+        connection = PyList_GetItem(idle, count - 1);
+    }
+    if (connection == NULL || !is_a(connection, backend_type) ||
+        AT(connection, B_OWNER) != lane || AT(connection, B_ALIVE) != Py_True ||
+        AT(connection, B_OBSOLETE) != Py_False ||
+        AT(connection, B_APPLIED) != AT(self, S_VARIABLES) ||
+        AT(connection, B_TRANSPORT) == Py_None || !is_a(AT(connection, B_SCANNER), scanner_type))
+        return NULL;
+    return connection;
+}
+
+/* Send a command on a connection that `connection_for` gave; what it says about itself goes into
+   `_packet` and, of an execution, `_execution`. */
+int
+send_on(PyObject *self, PyObject *lane, PyObject *connection, PyObject *data, PyObject *execution)
+{
+    PyObject *now = PyDict_GetItemWithError(clock_dict, n_now);
+    PyObject *statements = PyLong_FromLong(PyLong_AsLong(AT(self, S_STATEMENTS)) + 1);
+    if (now == NULL || statements == NULL) {
+        Py_XDECREF(statements);
+        return PyErr_Occurred() ? -1 : 0;
+    }
+    put(self, S_STATEMENTS, statements);
+    Py_DECREF(statements);
+    if (AT(AT(self, S_TRANSACTION), T_BOUND) == Py_None) {
+        PyObject *idle = AT(lane, L_IDLE);
+        Py_ssize_t count = PyList_Size(idle);
+        if (PyList_SetSlice(idle, count - 1, count, NULL) < 0)
+            return -1;
+        put(connection, B_IS_IDLE, Py_False);
+    }
+    put(self, S_PACKET, execution != NULL ? no_bytes : data);
+    if (execution != NULL)
+        put(self, S_EXECUTION, execution);
+    put(self, S_BEGAN_AT, now);
+    put(self, S_ACTIVE, connection);
+    put(self, S_LAST, connection);
+    put(self, S_FORWARDED, Py_False);
+    put(self, S_SEQUENCE, one);
+    put(connection, B_LAST_USER, AT(self, S_CONNECTION_ID));
+    put(connection, B_SINK, self);
+    PyObject *scanner = AT(connection, B_SCANNER);
+    put(scanner, C_EXPECT, zero);
+    put(scanner, C_STRIPS, AT(self, S_STRIPS));
+    put(scanner, C_DONE, Py_False);
+    return write_to(AT(connection, B_TRANSPORT), data);
+}
+
+/* Send it if the right connection is there and ready: 1; 0: nothing was done; -1: error. */
+static int
+send_planned(PyObject *self, PyObject *plan, PyObject *data)
+{
+    if (!is_at_once(plan))
+        return PyErr_Occurred() ? -1 : 0;
+    PyObject *lane = lane_of(self, plan);
+    if (lane == NULL)
+        return PyErr_Occurred() ? -1 : 0;
+    int done = 0;
+    PyObject *connection = connection_for(self, lane);
+    if (connection != NULL) {
+        Py_INCREF(connection);
+        done = send_on(self, lane, connection, data, NULL);
+        Py_DECREF(connection);
+    }
+    Py_DECREF(lane);
+    return PyErr_Occurred() ? -1 : done;
+}
+
+/* Plan it as every other statement is; then send it, or leave what to do with the plan to
+   Session.carry_out. */
+static int
+route_and_send(PyObject *self, PyObject *planner, PyObject *data, Py_ssize_t at)
+{
+    int done = -1;
+    PyObject *plan = NULL;
+    PyObject *sql = PyBytes_FromStringAndSize(PyBytes_AsString(data) + at, PyBytes_Size(data) - at);
+    if (sql != NULL)
+        plan = PyObject_CallMethodObjArgs(planner, n_route, sql, usual_variant, NULL);
+    if (plan != NULL)
+        done = send_planned(self, plan, data);
+    if (done == 0) {
+        PyObject *nothing = PyObject_CallMethodObjArgs(self, n_carry_out, plan, sql, data, NULL);
+        Py_XDECREF(nothing);
+        done = nothing != NULL ? 1 : -1;
+    }
+    Py_XDECREF(plan);
+    Py_XDECREF(sql);
+    return done;
+}
+
+/* Whether nothing stands in the way of the next command: 1, 0, or -1 for an error. */
+static int
+is_ready(PyObject *self)
+{
+    if (AT(self, S_ACTIVE) != Py_None || AT(self, S_TASK) != Py_None ||
+        AT(self, S_HAS_INPUT) != Py_False || AT(self, S_VARIANT) != usual_variant ||
+        AT(self, S_LANES) == Py_None || !is_falsy(AT(self, S_BLOCKED_AT)) ||
+        is_falsy(AT(self, S_CURRENT)))
+        return 0;
+    PyObject *fresh = PyObject_GetAttr(AT(self, S_LANES), n_current);
+    Py_XDECREF(fresh);
+    return fresh == NULL ? -1 : fresh == Py_True;
+}
+
+/* Where the text of a framed COM_QUERY begins; 0: it has attributes. */
+static Py_ssize_t
+text_at(PyObject *self, const unsigned char *bytes, Py_ssize_t size)
+{
+    if (AT(self, S_NAMES) != Py_True)
+        return 5;
+    return size >= 8 && bytes[5] == 0 && bytes[6] == 1 ? 7 : 0;
+}
+
+static int
+query(PyObject *self, PyObject *planner, PyObject *data)
+{
+    Py_ssize_t size = PyBytes_Size(data);
+    const char *bytes = PyBytes_AsString(data);
+    Py_ssize_t at = text_at(self, (const unsigned char *)bytes, size);
+    if (at == 0)
+        return 0;
+    PyObject *plan = plan_by_shape(planner, bytes + at, size - at);
+    if (plan == NULL)
+        return PyErr_Occurred() ? -1 : route_and_send(self, planner, data, at);
+    int done = send_planned(self, plan, data);
+    Py_DECREF(plan);
+    return done;
+}
+
+/* 1: done; 0: not a case for this module, and nothing was done; -1: an error is set. */
+int
+forward(PyObject *self, PyObject *data)
+{
+    if (!is_a(self, session_type) || !PyBytes_CheckExact(data))
+        return 0;
+    Py_ssize_t size = PyBytes_Size(data);
+    const unsigned char *bytes = (const unsigned char *)PyBytes_AsString(data);
+    if (size < 6 || size > LONGEST || bytes[3] != 0 ||
+        (bytes[4] != COM_QUERY && bytes[4] != COM_STMT_EXECUTE) ||
+        (bytes[0] | bytes[1] << 8 | bytes[2] << 16) != size - 4)
+        return 0;
+    int done = is_ready(self);
+    if (done < 1)
+        return done;
+    PyObject *planner = planner_in_force(self);
+    if (planner == NULL)
+        return PyErr_Occurred() ? -1 : 0;
+    done = bytes[4] == COM_QUERY ? query(self, planner, data) : execute(self, planner, data);
+    Py_DECREF(planner);
+    return PyErr_Occurred() ? -1 : done;
+}

@@ -1,0 +1,236 @@
+/* The module: types that hold the state, and what Python tells it. */
+
+#include "_relay.h"
+
+PyObject *session_type, *backend_type, *scanner_type, *lane_type, *transaction_type,
+    *statement_type, *point_type, *one_shard_type, *usual_variant, *at_once, *clock_dict;
+PyObject *zero, *one, *no_bytes, *usual_status, *transaction_status;
+PyObject *n_now, *n_current, *n_lanes, *n_planners, *n_planner, *n_shapes, *n_index,
+    *n_characters, *n_digits, *n_plans, *n_mask, *n_flags, *n_shard, *n_write, *n_waiting,
+    *n_note_statement, *n_take, *n_take_answer, *n_route, *n_carry_out, *n_parameters,
+    *n_common, *n_statements, *n_number, *n_types, *n_was_used;
+
+#define FIELD_MEMBER(prefix, name, text)                                                           \
+    {text, T_OBJECT_EX, offsetof(State, at) + prefix##_##name * sizeof(PyObject *), 0, NULL},
+#define SESSION_MEMBER(name, text) FIELD_MEMBER(S, name, text)
+#define BACKEND_MEMBER(name, text) FIELD_MEMBER(B, name, text)
+#define SCANNER_MEMBER(name, text) FIELD_MEMBER(C, name, text)
+#define LANE_MEMBER(name, text) FIELD_MEMBER(L, name, text)
+#define BRANCHES_MEMBER(name, text) FIELD_MEMBER(T, name, text)
+#define STATEMENT_MEMBER(name, text) FIELD_MEMBER(P, name, text)
+static PyMemberDef session_members[] = {SESSION(SESSION_MEMBER){NULL, 0, 0, 0, NULL}};
+static PyMemberDef backend_members[] = {BACKEND(BACKEND_MEMBER){NULL, 0, 0, 0, NULL}};
+static PyMemberDef scanner_members[] = {SCANNER(SCANNER_MEMBER){NULL, 0, 0, 0, NULL}};
+static PyMemberDef lane_members[] = {LANE(LANE_MEMBER){NULL, 0, 0, 0, NULL}};
+static PyMemberDef branches_members[] = {BRANCHES(BRANCHES_MEMBER){NULL, 0, 0, 0, NULL}};
+static PyMemberDef statement_members[] = {STATEMENT(STATEMENT_MEMBER){NULL, 0, 0, 0, NULL}};
+
+static PyObject *
+or_slowly(int done, PyObject *self, PyObject *name, PyObject *data)
+{
+    if (done < 0)
+        return NULL;
+    if (done)
+        Py_RETURN_NONE;
+    return PyObject_CallMethodObjArgs(self, name, data, NULL);
+}
+
+static PyObject *
+session_data_received(PyObject *self, PyObject *data)
+{
+    return or_slowly(forward(self, data), self, n_take, data);
+}
+
+static PyObject *
+backend_data_received(PyObject *self, PyObject *data)
+{
+    return or_slowly(pass_on(self, data), self, n_take_answer, data);
+}
+
+/* types */
+
+/* All attributes are None until __init__ sets them. */
+static PyObject *
+made(PyTypeObject *type, int count)
+{
+    PyObject *self = PyType_GenericAlloc(type, 0);
+    for (int i = 0; self != NULL && i < count; i++)
+        AT(self, i) = Py_NewRef(Py_None);
+    return self;
+}
+
+static int
+visit(PyObject *self, int count, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(self));
+    for (int i = 0; i < count; i++)
+        Py_VISIT(AT(self, i));
+    return 0;
+}
+
+static int
+clear(PyObject *self, int count)
+{
+    for (int i = 0; i < count; i++)
+        Py_CLEAR(AT(self, i));
+    return 0;
+}
+
+static void
+end_of(PyObject *self, int count)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    PyObject_GC_UnTrack(self);
+    clear(self, count);
+    ((freefunc)PyType_GetSlot(type, Py_tp_free))(self);
+    Py_DECREF(type);
+}
+
+#define A_TYPE(name, title, count, members, methods)                                               \
+    static int name##_traverse(PyObject *self, visitproc visitor, void *arg)                       \
+    {                                                                                              \
+        return visit(self, count, visitor, arg);                                                   \
+    }                                                                                              \
+    static int name##_clear(PyObject *self) { return clear(self, count); }                         \
+    static void name##_dealloc(PyObject *self) { end_of(self, count); }                            \
+    static PyObject *name##_new(PyTypeObject *type, PyObject *arguments, PyObject *named)          \
+    {                                                                                              \
+        return made(type, count);                                                                  \
+    }                                                                                              \
+    static PyType_Slot name##_slots[] = {                                                          \
+        {Py_tp_traverse, name##_traverse}, {Py_tp_clear, name##_clear},                            \
+        {Py_tp_dealloc, name##_dealloc},   {Py_tp_members, members},                               \
+        {Py_tp_methods, methods},          {Py_tp_new, name##_new},                                \
+        {0, NULL}};                                             \
+    static PyType_Spec name##_spec = {                                                             \
+        "mitosis_gate.relay._compiled." title,                                                     \
+        offsetof(State, at) + (count) * sizeof(PyObject *), 0,                                     \
+        Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC, name##_slots}
+
+static PyMethodDef session_methods[] = {
+    {"data_received", session_data_received, METH_O, NULL}, {NULL, NULL, 0, NULL}};
+static PyMethodDef backend_methods[] = {
+    {"data_received", backend_data_received, METH_O, NULL}, {NULL, NULL, 0, NULL}};
+static PyMethodDef no_methods[] = {{NULL, NULL, 0, NULL}};
+
+A_TYPE(session, "SessionState", S_COUNT, session_members, session_methods);
+A_TYPE(backend, "BackendState", B_COUNT, backend_members, backend_methods);
+A_TYPE(scanner, "ScannerState", C_COUNT, scanner_members, no_methods);
+A_TYPE(lane, "LaneState", L_COUNT, lane_members, no_methods);
+A_TYPE(branches, "BranchesState", T_COUNT, branches_members, no_methods);
+A_TYPE(statement, "StatementState", P_COUNT, statement_members, no_methods);
+
+/* module */
+
+static PyObject *
+shape_of(PyObject *module, PyObject *sql)
+{
+    Shape shape;
+    if (!PyBytes_CheckExact(sql)) {
+        PyErr_SetString(PyExc_TypeError, "a statement is bytes");
+        return NULL;
+    }
+    if (!read_shape(PyBytes_AsString(sql), PyBytes_Size(sql), &shape))
+        Py_RETURN_NONE;
+    PyObject *literals = PyList_New(shape.count);
+    for (int i = 0; literals != NULL && i < shape.count; i++) {
+        PyObject *literal =
+            PyBytes_FromStringAndSize(shape.literals[i].start, shape.literals[i].size);
+        if (literal == NULL)
+            Py_CLEAR(literals);
+        else
+            PyList_SetItem(literals, i, literal);
+    }
+    PyObject *text = PyBytes_FromStringAndSize(shape.text, shape.size);
+    PyObject *both = text && literals ? PyTuple_Pack(2, text, literals) : NULL;
+    Py_XDECREF(text);
+    Py_XDECREF(literals);
+    return both;
+}
+
+static PyObject *
+learn(PyObject *module, PyObject *arguments, PyObject *named)
+{
+    static char *names[] = {"session",   "backend",   "scanner", "lane",    "transaction", "statement",
+                            "point", "one_shard", "variant", "at_once", "clock",       NULL};
+    PyObject *clock;
+    if (!PyArg_ParseTupleAndKeywords(arguments, named, "$OOOOOOOOOOO", names, &session_type,
+                                     &backend_type, &scanner_type, &lane_type, &transaction_type,
+                                     &statement_type, &point_type, &one_shard_type, &usual_variant,
+                                     &at_once, &clock))
+        return NULL;
+    clock_dict = PyModule_GetDict(clock);
+    if (clock_dict == NULL)
+        return NULL;
+    PyObject *kept[] = {session_type,   backend_type, scanner_type,   lane_type,
+                        transaction_type, statement_type, point_type, one_shard_type,
+                        usual_variant,  at_once,      clock_dict};
+    for (size_t i = 0; i < sizeof kept / sizeof kept[0]; i++)
+        Py_INCREF(kept[i]);
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef functions[] = {
+    {"shape_of", shape_of, METH_O, NULL},
+    {"learn", (PyCFunction)(void (*)(void))learn, METH_VARARGS | METH_KEYWORDS, NULL},
+    {NULL, NULL, 0, NULL}};
+
+static int
+add_type(PyObject *module, PyType_Spec *spec)
+{
+    PyObject *type = PyType_FromSpec(spec);
+    int failed = type == NULL || PyModule_AddType(module, (PyTypeObject *)type) < 0;
+    Py_XDECREF(type);
+    return failed ? -1 : 0;
+}
+
+static int
+add_names(void)
+{
+    struct {
+        PyObject **name;
+        const char *text;
+    } all[] = {
+        {&n_now, "now"},         {&n_current, "current"}, {&n_lanes, "lanes"},
+        {&n_planners, "planners"}, {&n_planner, "planner"}, {&n_shapes, "shapes"},
+        {&n_index, "index"},     {&n_characters, "_characters"},
+        {&n_digits, "_digits"},  {&n_plans, "_plans"},    {&n_mask, "_mask"},
+        {&n_flags, "flags"},     {&n_shard, "shard"},     {&n_write, "write"},
+        {&n_waiting, "waiting"}, {&n_take, "take"},       {&n_take_answer, "take_answer"},
+        {&n_note_statement, "_note_statement"},
+        {&n_route, "route"},     {&n_carry_out, "carry_out"},
+        {&n_parameters, "parameters"}, {&n_common, "common"},
+        {&n_statements, "statements"}, {&n_number, "number"},
+        {&n_types, "types"},     {&n_was_used, "was_used"},
+    };
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
+        if ((*all[i].name = PyUnicode_InternFromString(all[i].text)) == NULL)
+            return -1;
+    zero = PyLong_FromLong(0);
+    one = PyLong_FromLong(1);
+    usual_status = PyLong_FromLong(STATUS_AUTOCOMMIT);
+    transaction_status = PyLong_FromLong(STATUS_AUTOCOMMIT | STATUS_IN_TRANS);
+    no_bytes = PyBytes_FromStringAndSize(NULL, 0);
+    return zero && one && usual_status && transaction_status && no_bytes ? 0 : -1;
+}
+
+static struct PyModuleDef definition = {
+    PyModuleDef_HEAD_INIT, "_compiled", NULL, -1, functions, NULL, NULL, NULL, NULL};
+
+PyMODINIT_FUNC
+PyInit__compiled(void)
+{
+    fill_crc_table();
+    PyObject *module = PyModule_Create(&definition);
+    if (module == NULL)
+        return NULL;
+    if (add_names() < 0 || add_type(module, &session_spec) < 0 ||
+        add_type(module, &backend_spec) < 0 ||
+        add_type(module, &scanner_spec) < 0 ||
+        add_type(module, &lane_spec) < 0 ||
+        add_type(module, &branches_spec) < 0 || add_type(module, &statement_spec) < 0) {
+        Py_DECREF(module);
+        return NULL;
+    }
+    return module;
+}
