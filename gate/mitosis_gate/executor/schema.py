@@ -101,7 +101,7 @@ class _Watch:
 
 
 class Planners:
-    """One Planner for each keyspace in use; `planner` is on the hot path and only looks it up."""
+    """One Planner for each keyspace in use."""
 
     def __init__(
         self,
@@ -120,6 +120,9 @@ class Planners:
         self._cache_bytes = cache_bytes
         self._check_seconds = check_seconds
         self._planners: dict[str, Planner] = {}
+        self.planner = self._planners.get
+        """The planner in force; None while the schema has not been read: then await `ready`. It is
+        asked for each statement, hence no method of ours."""
         self._checksums: dict[str, Checksum] = {}
         self._whole: dict[str, Planner] = {}
         """What was read, with all tables; `_planners` are those in force."""
@@ -146,10 +149,6 @@ class Planners:
         known = self._planners[keyspace]
         grown = len(known.table.shards) == 1 < len(table.shards)
         return grown and any(t.view for t in known.schema.tables.values())
-
-    def planner(self, keyspace: str) -> Planner | None:
-        """None while the schema has not been read: then await `ready`."""
-        return self._planners.get(keyspace)
 
     async def ready(self, keyspace: str) -> Planner:
         if keyspace not in self._planners:
