@@ -108,7 +108,7 @@ class Gate:
             self._topology,
             self._credentials,
             self._settings.sequence_block,
-            self._planners.planner,
+            self._planners.epoch,
         )
         limits = Limits(max(1, self._settings.max_backends // 2), self._settings.max_sort_bytes)
         finisher = Finisher(self._scratch, self._settings)

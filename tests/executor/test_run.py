@@ -87,7 +87,7 @@ class World:
             self.planners,  # type: ignore[arg-type]
             self.topology,  # type: ignore[arg-type]
             Merger(Limits()),
-            Sequences(self.topology, self.planners, 1000, lambda keyspace: None),  # type: ignore[arg-type]
+            Sequences(self.topology, self.planners, 1000, lambda keyspace: 1),  # type: ignore[arg-type]
             None,  # type: ignore[arg-type]  # nothing here is finished on a merge server
         )
 

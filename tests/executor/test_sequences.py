@@ -27,7 +27,7 @@ class Server:
         self.takers: set[bytes] = set()
         self.unsettled: list[int] = []
         """Microseconds that it still takes until nobody has an older block."""
-        self.picture = object()
+        self.epoch = 1
 
     def table(self, keyspace: str) -> Any:
         return a_table(epochs=(1, 1, 1))
@@ -74,7 +74,7 @@ def server() -> Server:
 
 def process(server: Server, block: int = 100) -> Sequences:
     accounts = SimpleNamespace(gate=lambda keyspace: "gate")
-    return Sequences(server, accounts, block, lambda _: server.picture)  # type: ignore[arg-type]
+    return Sequences(server, accounts, block, lambda _: server.epoch)  # type: ignore[arg-type]
 
 
 async def test_numbers_of_a_block_cost_one_statement(server: Server) -> None:
@@ -134,16 +134,16 @@ async def test_after_truncate_nobody_gets_numbers_while_others_may_have_old_bloc
     assert [await numbers.take("shop", "t", 5, BIG) for numbers in (one, other)] == [1, 101]
     await one.reset("shop", ["t"])
     assert server.unsettled, "the row says so"
-    server.picture = object()  # the rise of the epoch, as all processes see it
+    server.epoch += 1  # the rise of the epoch, as all processes see it
     assert await one.take("shop", "t", 1, BIG) == 1, "the fake refuses to give a block earlier"
     assert await other.take("shop", "t", 1, BIG) == 101, "a new block, not what was left of the old"
     assert server.blocks == 4
 
 
-async def test_a_block_does_not_outlive_the_picture_it_came_with(server: Server) -> None:
+async def test_a_block_does_not_outlive_the_epoch_it_came_with(server: Server) -> None:
     numbers = process(server)
     assert await numbers.take("shop", "t", 1, BIG) == 1
-    server.picture = object()
+    server.epoch += 1
     assert await numbers.take("shop", "t", 1, BIG) == 101
 
 

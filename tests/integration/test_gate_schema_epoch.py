@@ -247,3 +247,29 @@ def test_a_failed_job_is_shown_with_its_error(here: Any, there: Any, shards: Sha
     assert job["state"] == "failed"
     assert job["shards"] == "shop-0-32: done, shop-32-64: waits"
     assert "1060" in job["error"] and "shop-32-64" in job["error"]
+
+
+# numbers of AUTO_INCREMENT columns
+
+
+def test_after_truncate_two_gates_begin_at_1_and_give_no_number_twice(
+    shards: Shards, here: Any, there: Any
+) -> None:
+    ask(here, "CREATE TABLE orders (id BIGINT AUTO_INCREMENT PRIMARY KEY, user_id BIGINT NOT NULL)")
+    insert = "INSERT INTO orders (user_id) VALUES ({})"
+    for user in range(5):
+        ask(here, insert.format(user))
+        ask(there, insert.format(user))
+    old = ids(shards)
+    assert len(old) == len(set(old)) == 10 and max(old) > 1000, "each gate has a block of its own"
+    ask(here, "TRUNCATE TABLE orders")
+    for user in range(700):  # more than was left of the first block, so the old one would be met
+        ask(here, insert.format(user))
+        ask(there, insert.format(user))
+    found = ids(shards)
+    assert len(found) == len(set(found)) == 1400
+    assert min(found) == 1
+
+
+def ids(shards: Shards) -> list[int]:
+    return [row[0] for found in shards.rows("SELECT id FROM orders") for row in found]

@@ -316,7 +316,7 @@ class World(logging.Handler):
             planners,
             topology,
             Merger(Limits(4, 1 << 20)),
-            Sequences(topology, planners, 1000, lambda keyspace: None),
+            Sequences(topology, planners, 1000, lambda keyspace: 1),
             Finisher(Scratch(settings), settings),
         )
         known = {account.user: [account] for account in (ACCOUNT, WITNESS)}

@@ -141,6 +141,10 @@ class Job:
         self._progress.unknown.discard(shard)
         await self._write(b"failed")
 
+    async def tell(self) -> None:
+        """Let all processes read the schema again, whichever shard they ask."""
+        await self._raise_everywhere(self._connection)
+
     def fails(self, why: str) -> None:
         """For whoever looks at the job."""
         self._progress.error = why

@@ -173,7 +173,8 @@ class Executor:
                     await job.settle()
                 async with self._owned(client, shards) as backends:
                     warned = await ddl.run_until_killed(plan, backends, sql, client, job)
-                await self._renumber(plan, client)
+                if await self._renumber(plan, client) and job is not None:
+                    await job.tell()
         finally:
             await self._reload(client.account.keyspace)
         client.keep_warnings(warned.told)
@@ -203,20 +204,21 @@ class Executor:
 
         return self._jobs.job(keyspace, client.table, plan, sql, judge)
 
-    async def _renumber(self, plan: plans.Ddl, client: Client) -> None:
-        """What is a table's next number may be another one now."""
+    async def _renumber(self, plan: plans.Ddl, client: Client) -> bool:
+        """What is a table's next number may be another one now; says whether all must know."""
         keyspace = client.account.keyspace
         if plan.verb is DdlVerb.ALTER_TABLE:
             self._sequences.forget(keyspace, plan.tables)
         elif plan.verb in _NUMBERED_ANEW and len(client.table.shards) > 1:
             try:
-                await self._sequences.reset(keyspace, plan.tables)
+                return await self._sequences.reset(keyspace, plan.tables)
             except GateError as exc:
                 log.warning(
                     "cannot reset the AUTO_INCREMENT numbers of %s: %s",
                     ", ".join(plan.tables),
                     exc.text,
                 )
+        return False
 
     async def _reload(self, keyspace: str) -> None:
         """The answer is about the DDL, whatever becomes of this; the next reading makes it good."""

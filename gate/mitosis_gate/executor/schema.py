@@ -150,6 +150,12 @@ class Planners:
         grown = len(known.table.shards) == 1 < len(table.shards)
         return grown and any(t.view for t in known.schema.tables.values())
 
+    def epoch(self, keyspace: str) -> int:
+        """Of the schema that is in force, as far as this process knows; -1 while it knows nothing
+        for certain."""
+        watch = self._watches[keyspace]
+        return -1 if watch.known is None or watch.is_late else watch.known.epoch
+
     async def ready(self, keyspace: str) -> Planner:
         if keyspace not in self._planners:
             async with self._reading[keyspace]:  # a reading that is under way is good enough

@@ -10,8 +10,8 @@ memory. What matters for a number to be new:
 - A number that a client of this process brings along is noted at once, and the block goes on
   above it.
 - A block is good for the shard it came from: when another one owns slot 0, it is dropped.
-- A block is good for the picture of the schema under which it was asked for. A process changes its
-  picture when it learns of a job (`executor.ddl_jobs`), and uses none that is older than the lease.
+- A block is good for the schema epoch at which it was asked for. A process learns of each rise
+  within the lease, or knows none (`executor.epochs`).
 
 TRUNCATE, DROP and RENAME let a table begin at its counters again (`reset`), within the job: numbers
 that were given out once are given out anew. So nobody may have an older block by then. Where only
@@ -83,8 +83,8 @@ class _Block:
     """Numbers of one table that this process may give out: from `next` to before `end`."""
 
     source: str = ""
-    picture: object = None
-    """In force when it was asked for."""
+    epoch: int = -1
+    """Of the schema, when it was asked for."""
     next: int = 1
     end: int = 1
     seen: int = 0
@@ -99,14 +99,13 @@ class Sequences:
         shards: Shards,
         accounts: GateAccounts,
         block: int,
-        picture: Callable[[str], object],
+        epoch: Callable[[str], int],
     ) -> None:
-        """`picture` gives what is in force of a keyspace's schema: the same object until a change
-        is learned of."""
+        """`epoch`: of the schema of a keyspace, as far as this process knows."""
         self._shards = shards
         self._accounts = accounts
         self._block = block
-        self._picture = picture
+        self._epoch = epoch
         self._name = secrets.token_hex(8).encode()
         """Among all processes of all gates."""
         self._blocks: defaultdict[tuple[str, str], _Block] = defaultdict(_Block)
@@ -146,7 +145,7 @@ class Sequences:
         first = max(block.next, block.seen + 1)
         if first + count > block.end or block.source != self._source(key[0]):
             return None
-        if block.picture is not self._picture(key[0]):
+        if block.epoch != self._epoch(key[0]):
             return None
         block.next = first + count
         return first
@@ -160,7 +159,7 @@ class Sequences:
 
     async def _refill(self, key: tuple[str, str], count: int, highest: int) -> None:
         keyspace, table = key
-        source, picture = self._source(keyspace), self._picture(keyspace)
+        source, epoch = self._source(keyspace), self._epoch(keyspace)
         names = [shard.name for shard in self._shards.table(keyspace).shards]
         counters = await asyncio.gather(*(self._counter(keyspace, n, table) for n in names))
         block = self._blocks[key]
@@ -182,9 +181,9 @@ class Sequences:
             await asyncio.sleep(int(unsettled[0][0] or 0) / 1e6)
             return  # to look again: it may have been reset once more
         first = answer.ok.last_insert_id
-        if first != block.end or block.source != source or block.picture is not picture:
+        if first != block.end or block.source != source or block.epoch != epoch:
             block.next = first
-        block.source, block.picture, block.end = source, picture, first + size
+        block.source, block.epoch, block.end = source, epoch, first + size
 
     async def _counter(self, keyspace: str, shard: str, table: str) -> int:
         async with self._lent(keyspace, shard) as connection:
@@ -200,14 +199,16 @@ class Sequences:
         for table in tables:
             self._blocks.pop((keyspace, table), None)
 
-    async def reset(self, keyspace: str, tables: Sequence[str]) -> None:
+    async def reset(self, keyspace: str, tables: Sequence[str]) -> bool:
         """Begin anew at the counters of the shards: after TRUNCATE, DROP and RENAME.
 
-        Must be followed by a rise of the schema epoch.
+        True: others may have blocks, and the schema epoch must rise on all shards within
+        _UNTIL_TOLD_SECONDS.
         """
         self.forget(keyspace, tables)
         names = b", ".join(literal(table.encode()) for table in tables)
         settled = int((_UNTIL_TOLD_SECONDS + SETTLE_SECONDS) * 1e6)
         async with self._lent(keyspace, self._source(keyspace)) as connection:
             await connection.query(_RESET_OWN % (names, self._name))
-            await connection.query(_RESET % (settled, names))
+            answer = await connection.query(_RESET % (settled, names))
+        return answer.ok.affected > 0
