@@ -1,6 +1,9 @@
 """A shard that moves, a primary that takes no writes, a table that cannot be confirmed."""
 
 import asyncio
+import contextlib
+import os
+import socket
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -12,6 +15,7 @@ from typing import Any
 import pymysql
 import pytest
 from gates import GateProcess, Shards
+from patience import until
 from waiting import wait_until
 
 from fakes.api_server import FakeApiServer
@@ -303,7 +307,20 @@ async def confirmed(identities: Path, port: int, version: int, seconds: float) -
     )
     gates = Gates(kube, lambda: context, "db", "mitosis-gate", port)
     deadline = asyncio.get_running_loop().time() + seconds
-    return await gates.confirm("shop", version, deadline)
+    found = await gates.confirm("shop", version, deadline)
+    # TLS says goodbye behind the answer, and the loop ends here
+    await until(lambda: not is_connected_to(port))
+    return found
+
+
+def is_connected_to(port: int) -> bool:
+    """Whether this process has a connection to that port."""
+    for name in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(OSError):
+            with socket.fromfd(int(name), socket.AF_INET, socket.SOCK_STREAM) as sock:
+                if sock.getpeername()[1:2] == (port,):
+                    return True
+    return False
 
 
 @pytest.mark.parametrize("workers", [1, 2])
