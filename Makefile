@@ -48,7 +48,7 @@ check: setup ## Style, types, import layers, generated files
 	$(BIN)/python scripts/generate.py --check
 
 .PHONY: test-unit
-test-unit: setup ## Tests that need nothing but Python
+test-unit: setup ## Tests that need neither MySQL nor a cluster
 	$(BIN)/pytest -q
 
 .PHONY: test-mysql
