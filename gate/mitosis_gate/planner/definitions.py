@@ -56,7 +56,9 @@ def refused_table(
             "NOT NULL"
         )
     primary = any(_is_primary_with(statement, part, key) for part in parts)
-    if not (definition.has("NOT", "NULL") or definition.has("PRIMARY", "KEY") or primary):
+    primary |= definition.has("PRIMARY", "KEY")
+    primary |= definition.has("KEY") and not definition.has("UNIQUE", "KEY")  # KEY alone means it
+    if not (definition.has("NOT", "NULL") or primary):
         return refuse(f"column {key} is the sharding key and must be NOT NULL: say so")
     if definition.has("AS"):
         return refuse(

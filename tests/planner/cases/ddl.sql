@@ -33,6 +33,9 @@ CREATE TABLE mails (address VARCHAR(64) CHARACTER SET binary NOT NULL)
 CREATE TABLE days (day DATE NOT NULL, moment DATETIME(6))
 --> ddl CREATE TABLE days on 0,1,2,3
 
+CREATE TABLE users (user_id BIGINT KEY, name VARCHAR(64))
+--> ddl CREATE TABLE users on 0,1,2,3
+
 CREATE TABLE users LIKE orders
 --> ddl CREATE TABLE users on 0,1,2,3
 
@@ -47,6 +50,9 @@ CREATE TABLE currencies (id INT AUTO_INCREMENT PRIMARY KEY)
 
 CREATE TABLE users (id BIGINT)
 --> 1235 (42000) [gate] table users has no column user_id, which is its sharding key: add the column, NOT NULL
+
+CREATE TABLE users (user_id BIGINT UNIQUE KEY)
+--> 1235 (42000) [gate] column user_id is the sharding key and must be NOT NULL: say so
 
 CREATE TABLE users (user_id BIGINT)
 --> 1235 (42000) [gate] column user_id is the sharding key and must be NOT NULL: say so
