@@ -51,7 +51,7 @@ class Planner:
         self._cache_bytes = cache_bytes
         self._cache = ShapeCache(cache_bytes)
         self._caches: dict[Variant, ShapeCache] = {DEFAULT_VARIANT: self._cache}
-        self.shapes: dict[bytes, Point | OneShard] = {}
+        self.shapes: dict[bytes, Point | Plan] = {}
         """What the compiled relay knows: by the shape of plain statements as it sees it."""
         self._endings: dict[bytes, Point | OneShard] = {}
         """By their text before it: shapes whose only literal is a number at the very end, the key
@@ -135,8 +135,8 @@ class Planner:
             self._endings[head] = known
 
     def _note_plain(self, sql: bytes, shape: Shape, rule: Rule) -> None:
-        known = rule.plan if isinstance(rule, Fixed) else rule
-        if not isinstance(known, Point) and type(known) is not OneShard:
+        known = rule.plan if isinstance(rule, Fixed) else rule if isinstance(rule, Point) else None
+        if known is None:
             return
         plain = relay.shape_of(sql)
         if plain is None or plain[1] != shape.literals or len(plain[0]) > _LONGEST_SHAPE:

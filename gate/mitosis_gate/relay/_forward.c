@@ -115,28 +115,6 @@ send_planned(PyObject *self, PyObject *plan, PyObject *data)
     return PyErr_Occurred() ? -1 : done;
 }
 
-/* Plan it as every other statement is; then send it, or leave what to do with the plan to
-   Session.carry_out. */
-static int
-route_and_send(PyObject *self, PyObject *planner, PyObject *data, Py_ssize_t at)
-{
-    int done = -1;
-    PyObject *plan = NULL;
-    PyObject *sql = PyBytes_FromStringAndSize(PyBytes_AsString(data) + at, PyBytes_Size(data) - at);
-    if (sql != NULL)
-        plan = PyObject_CallMethodObjArgs(planner, n_route, sql, usual_variant, NULL);
-    if (plan != NULL)
-        done = send_planned(self, plan, data);
-    if (done == 0) {
-        PyObject *nothing = PyObject_CallMethodObjArgs(self, n_carry_out, plan, sql, data, NULL);
-        Py_XDECREF(nothing);
-        done = nothing != NULL ? 1 : -1;
-    }
-    Py_XDECREF(plan);
-    Py_XDECREF(sql);
-    return done;
-}
-
 /* Whether nothing stands in the way of the next command: 1, 0, or -1 for an error. */
 static int
 is_ready(PyObject *self)
@@ -160,6 +138,8 @@ text_at(PyObject *self, const unsigned char *bytes, Py_ssize_t size)
     return size >= 8 && bytes[5] == 0 && bytes[6] == 1 ? 7 : 0;
 }
 
+/* Plan it, here if its shape is known; send it, or leave what to do with the plan to
+   Session.carry_out. */
 static int
 query(PyObject *self, PyObject *planner, PyObject *data)
 {
@@ -168,11 +148,27 @@ query(PyObject *self, PyObject *planner, PyObject *data)
     Py_ssize_t at = text_at(self, (const unsigned char *)bytes, size);
     if (at == 0)
         return 0;
+    int done = -1;
+    PyObject *sql = NULL;
     PyObject *plan = plan_by_shape(planner, bytes + at, size - at);
-    if (plan == NULL)
-        return PyErr_Occurred() ? -1 : route_and_send(self, planner, data, at);
-    int done = send_planned(self, plan, data);
-    Py_DECREF(plan);
+    if (plan == NULL && !PyErr_Occurred()) {
+        sql = PyBytes_FromStringAndSize(bytes + at, size - at);
+        if (sql != NULL)
+            plan = PyObject_CallMethodObjArgs(planner, n_route, sql, usual_variant, NULL);
+    }
+    if (plan != NULL)
+        done = send_planned(self, plan, data);
+    if (done == 0) {
+        if (sql == NULL)
+            sql = PyBytes_FromStringAndSize(bytes + at, size - at);
+        PyObject *nothing = NULL;
+        if (sql != NULL)
+            nothing = PyObject_CallMethodObjArgs(self, n_carry_out, plan, sql, data, NULL);
+        done = nothing != NULL ? 1 : -1;
+        Py_XDECREF(nothing);
+    }
+    Py_XDECREF(plan);
+    Py_XDECREF(sql);
     return done;
 }
 

@@ -170,9 +170,9 @@ plan_by_shape(PyObject *planner, const char *sql, Py_ssize_t size)
     PyObject *known = NULL;
     if (text != NULL && shapes != NULL)
         known = PyDict_GetItemWithError(shapes, text);
-    if (known != NULL && is_a(known, one_shard_type))
+    if (known != NULL && !is_a(known, point_type))
         plan = Py_NewRef(known);
-    else if (known != NULL && is_a(known, point_type)) {
+    else if (known != NULL) {
         Py_ssize_t index = number_of(known, n_index);
         if (index >= 0 && index < shape.count) {
             const char *start = shape.literals[index].start;

@@ -14,6 +14,8 @@ from mitosis_gate.wire import packets, statements
 from mitosis_gate.wire.codec import frame, frames, packets_of
 from mitosis_gate.wire.packets import Ok
 
+_NOTHING = Left(0)
+"""Behind a statement that affected no row."""
 _SENT_ALONE = 16 << 10
 """Bytes that are worth a write of their own."""
 
@@ -101,8 +103,12 @@ class Answers(SessionState, asyncio.Protocol):
         self, affected: int = 0, last_insert_id: int = 0, warnings: int = 0, info: bytes = b""
     ) -> None:
         self._answered = True
-        self._leaves(Left(affected, messages=tuple(self._messages)))
-        self._write(Ok(affected, last_insert_id, self._status(), warnings, info).pack())
+        if affected or last_insert_id or warnings or info or self._messages:
+            self._leaves(Left(affected, messages=tuple(self._messages)))
+            self._write(Ok(affected, last_insert_id, self._status(), warnings, info).pack())
+        else:
+            self._leaves(_NOTHING)
+            self._write(packets.plain_ok(self._status()))
 
     def _acknowledge(self) -> None:
         """OK for a command that is no statement: what the one before left can still be asked."""

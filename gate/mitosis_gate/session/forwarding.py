@@ -610,8 +610,15 @@ class Forwarding(Lending):
         A statement that changed variables unasked leaves a connection that nobody else may get.
         """
         scanner = connection.scanner
+        last = scanner.last
+        if packets.is_short_ok(last):
+            if last[0] == c.OK:
+                self.last_insert_id = last[2] or self.last_insert_id
+                self._row_count = last[1]
+                self._counted_at = self.forwarded_statements
+            return
         ok = scanner.ok
-        if scanner.last[0] == c.OK:
+        if last[0] == c.OK:
             self.last_insert_id = ok.last_insert_id or self.last_insert_id
             self._row_count = ok.affected
             self._counted_at = self.forwarded_statements

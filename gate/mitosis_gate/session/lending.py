@@ -323,8 +323,10 @@ class Lending(Answers):
 
     def _note_gtid(self, connection: BackendConnection) -> None:
         """Keep what was committed there last, for reads from a replica."""
+        if self._replica_reads is None or not connection.target.is_primary:
+            return
         gtid = connection.scanner.ok.changes.gtid
-        if gtid and self._replica_reads is not None and connection.target.is_primary:
+        if gtid:
             self._replica_reads.wrote(connection.shard, gtid)
 
     async def commit(self) -> None:

@@ -1,5 +1,6 @@
 """Payloads of the MySQL protocol to values and back; headers are the codec's business."""
 
+import functools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -267,8 +268,22 @@ class Ok:
         )
 
 
+@functools.lru_cache(maxsize=64)
+def plain_ok(status: int) -> bytes:
+    """Nothing affected, nothing to tell."""
+    return Ok(status=status).pack()
+
+
+def is_short_ok(payload: bytes) -> bool:
+    """Whether it says nothing but two small numbers, status and warnings: each has its place."""
+    return len(payload) == 7 and payload[1] < 0xFB and payload[2] < 0xFB
+
+
 def ok(payload: bytes, tracks: bool) -> Ok:
     """Read an OK packet, also one that ends rows; `tracks`: CLIENT_SESSION_TRACK was agreed."""
+    if is_short_ok(payload):
+        status, warnings = payload[3] | payload[4] << 8, payload[5] | payload[6] << 8
+        return Ok(payload[1], payload[2], status, warnings)
     affected, at = read_lenenc(payload, 1)
     last_insert_id, at = read_lenenc(payload, at)
     status, at = read_int(payload, at, 2)
