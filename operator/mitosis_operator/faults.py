@@ -9,8 +9,16 @@ import os
 from collections.abc import Callable
 from typing import NoReturn
 
+from mitosis_operator.errors import Conflict
 from mitosis_operator.kube.client import Kube
-from mitosis_operator.kube.kinds import Body, annotations_of, kind_of, name_of, namespace_of
+from mitosis_operator.kube.kinds import (
+    Body,
+    annotations_of,
+    kind_of,
+    name_of,
+    namespace_of,
+    version_of,
+)
 
 ANNOTATION = "mitosis.dev/faults-done"
 EXIT_CODE = 70
@@ -34,12 +42,24 @@ class Faults:
     async def after(self, step: str, body: Body) -> None:
         if not self._steps & {step, "*"}:
             return
-        kind, namespace, name = kind_of(body), namespace_of(body), name_of(body)
-        live = await self._kube.get(kind, namespace, name)
-        done = [s for s in annotations_of(live).get(ANNOTATION, "").split(",") if s]
-        if step in done:
+        if await self._is_noted(step, body):
             return
-        note = {"metadata": {"annotations": {ANNOTATION: ",".join([*done, step])}}}
-        await self._kube.merge(kind, namespace, name, note)
-        log.critical("dying after %s of %s, as MITOSIS_FAULT_AFTER_STEP says", step, name)
+        log.critical("dying after %s of %s, as MITOSIS_FAULT_AFTER_STEP says", step, name_of(body))
         self._die(EXIT_CODE)
+
+    async def _is_noted(self, step: str, body: Body) -> bool:
+        """Whether it has killed before; if not, it is noted now. Two steps of one object may end at
+        the same time: by the version, neither note takes the place of the other."""
+        kind, namespace, name = kind_of(body), namespace_of(body), name_of(body)
+        while True:
+            live = await self._kube.get(kind, namespace, name)
+            done = [s for s in annotations_of(live).get(ANNOTATION, "").split(",") if s]
+            if step in done:
+                return True
+            notes = {ANNOTATION: ",".join([*done, step])}
+            patch = {"metadata": {"resourceVersion": version_of(live), "annotations": notes}}
+            try:
+                await self._kube.merge(kind, namespace, name, patch)
+            except Conflict:
+                continue
+            return False

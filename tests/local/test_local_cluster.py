@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from waiting import wait_until
 
 from mitosis_local import cgroups, cluster, faults, images
 from mitosis_local.capacity import quantity
@@ -151,7 +152,11 @@ def test_every_pod_reaches_every_other_by_the_name_of_the_service(pods: dict[str
         "print(*{ask() for _ in range(60)})"
     )
     for pod in pods.values():
-        assert set(inside(pod, script).split()) == set(pods.values())
+        wait_until(  # each node learns of ready pods in its own time
+            f"{pod} reaches all",
+            lambda p=pod: set(inside(p, script).split()) == set(pods.values()),
+            seconds=60,
+        )
 
 
 def test_pods_reach_the_api_server_and_names_of_others_do_not_exist(pods: dict[str, str]) -> None:
