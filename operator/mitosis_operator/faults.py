@@ -4,9 +4,11 @@ Each step kills once per object: what has happened is noted on the object before
 so that a restarted operator with the same setting gets on.
 """
 
+import asyncio
 import logging
 import os
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import NoReturn
 
 from mitosis_operator.errors import Conflict
@@ -38,6 +40,12 @@ class Faults:
         self._kube = kube
         self._steps = frozenset(s.strip() for s in after_step.split(",") if s.strip())
         self._die = die
+        self._turn = asyncio.Lock()
+
+    def turn(self) -> AbstractAsyncContextManager[object]:
+        """Around a step and its death: else another step could be taken while this one's death is
+        noted, and would never be seen to kill. Nobody waits where no death is asked for."""
+        return self._turn if self._steps else nullcontext()
 
     async def after(self, step: str, body: Body) -> None:
         if not self._steps & {step, "*"}:

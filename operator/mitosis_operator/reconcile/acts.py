@@ -63,14 +63,15 @@ class Acts:
 
     async def step(self, name: str, body: Body, act: Callable[[], Awaitable[None]]) -> None:
         """Do one thing as the leader; `body` is the object it is done for."""
-        self._doors.leader.check()
-        try:
-            await act()
-        except Exception:
-            metrics.ACTIONS.labels(name, "failed").inc()
-            raise
-        metrics.ACTIONS.labels(name, "done").inc()
-        await self._doors.faults.after(name, body)
+        async with self._doors.faults.turn():
+            self._doors.leader.check()
+            try:
+                await act()
+            except Exception:
+                metrics.ACTIONS.labels(name, "failed").inc()
+                raise
+            metrics.ACTIONS.labels(name, "done").inc()
+            await self._doors.faults.after(name, body)
 
     async def apply(self, body: Body) -> None:
         """Server-side apply. What was applied a short time ago is not sent again."""
