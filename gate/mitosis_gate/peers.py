@@ -7,6 +7,7 @@ sealed for that very question. The key never travels and never reaches a log.
 """
 
 import asyncio
+import functools
 import hashlib
 import json
 import logging
@@ -15,14 +16,14 @@ import socket
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
-
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from typing import TYPE_CHECKING, Any
 
 from mitosis_gate import connection_ids, web
 from mitosis_gate.errors import NotStarted
 from mitosis_gate.settings import Settings
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 log = logging.getLogger(__name__)
 
@@ -42,11 +43,20 @@ class BadSeal(Exception):
 
 
 class Seal:
-    """Closes and opens messages with the key of the release."""
+    """Closes and opens messages with the key of the release.
+
+    The library for it, 8 MB of memory, is imported with the first question.
+    """
 
     def __init__(self, secret: bytes) -> None:
-        self._cipher = AESGCM(hashlib.sha256(b"mitosis gate peers\0" + secret).digest())
+        self._key = hashlib.sha256(b"mitosis gate peers\0" + secret).digest()
         self._seen: dict[str, float] = {}
+
+    @functools.cached_property
+    def _cipher(self) -> "AESGCM":
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+        return AESGCM(self._key)
 
     def question(self, message: Message) -> tuple[bytes, str]:
         """Return what to send, and the id that the answer must be sealed for."""
@@ -79,6 +89,8 @@ class Seal:
         return nonce + self._cipher.encrypt(nonce, json.dumps(message).encode(), use.encode())
 
     def _open(self, data: bytes, use: str) -> Mapping[str, Any]:
+        from cryptography.exceptions import InvalidTag
+
         nonce, sealed = data[:_NONCE_BYTES], data[_NONCE_BYTES:]
         try:
             found: Mapping[str, Any] = json.loads(self._cipher.decrypt(nonce, sealed, use.encode()))

@@ -6,21 +6,20 @@ encrypted with the gate's RSA key. Who fails learns only that, after the same st
 looks like a wrong password.
 """
 
+import functools
 import hashlib
 import hmac
 import secrets
 from collections.abc import Callable, Sequence
-
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from typing import TYPE_CHECKING
 
 from mitosis_gate.errors import AccessDenied, BadHandshake, UnsupportedLogin
 from mitosis_gate.wire import constants as c
 from mitosis_gate.wire import packets
 
-_RSA_BITS = 2048
-_OAEP = padding.OAEP(mgf=padding.MGF1(hashes.SHA1()), algorithm=hashes.SHA1(), label=None)
+if TYPE_CHECKING:
+    from mitosis_gate.wire.password_rsa import KeyPair
+
 _NONCE_ALPHABET = bytes(b for b in range(1, 128) if b != ord("$"))
 
 
@@ -51,30 +50,32 @@ def native_scramble(password: str, nonce: bytes) -> bytes:
 
 
 class ServerKey:
-    """The RSA key that protects passwords on connections without TLS."""
+    """The RSA key that protects passwords on connections without TLS, made when a client asks.
 
-    def __init__(self) -> None:
-        self._private = rsa.generate_private_key(public_exponent=65537, key_size=_RSA_BITS)
-        self.public_pem = self._private.public_key().public_bytes(
-            serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-        )
+    A client does only after a wrong password, or when told to: so most gates never need the key
+    and the library for it, which is 8 MB of memory.
+    """
+
+    @functools.cached_property
+    def _pair(self) -> "KeyPair":
+        from mitosis_gate.wire.password_rsa import KeyPair
+
+        return KeyPair()
+
+    @property
+    def public_pem(self) -> bytes:
+        return self._pair.public_pem
 
     def decrypt(self, data: bytes, nonce: bytes) -> bytes:
         """Return the password; empty when it was not encrypted for this key."""
-        try:
-            return _xor(self._private.decrypt(data, _OAEP), nonce).removesuffix(b"\0")
-        except ValueError:
-            return b""
+        return _xor(self._pair.decrypt(data), nonce).removesuffix(b"\0")
 
 
 def encrypt(password: str, nonce: bytes, public_pem: bytes) -> bytes:
-    try:
-        key = serialization.load_pem_public_key(public_pem)
-    except (ValueError, UnsupportedAlgorithm) as exc:
-        raise BadHandshake("the server sent a key that cannot be read") from exc
-    if not isinstance(key, rsa.RSAPublicKey):
-        raise BadHandshake("the server sent a key that is not RSA")
-    return key.encrypt(_xor(password.encode() + b"\0", nonce), _OAEP)
+    """Raises BadHandshake for a key that is none."""
+    from mitosis_gate.wire import password_rsa
+
+    return password_rsa.encrypt(_xor(password.encode() + b"\0", nonce), public_pem)
 
 
 class ServerLogin:
