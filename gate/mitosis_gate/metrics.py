@@ -5,6 +5,7 @@ before this module is imported; whichever worker is asked then answers for all o
 """
 
 import contextlib
+import functools
 import os
 from pathlib import Path
 
@@ -120,6 +121,12 @@ SECRET_ERRORS = _counter("secret_errors_total", "Passwords that could not be rea
 # schema
 SCHEMA_LOADS = _counter("schema_loads_total", "Readings of a keyspace's schema", "outcome")
 DDL = _counter("ddl_total", "DDL statements sent to the shards: done, partly, failed", "outcome")
+
+
+@functools.cache
+def of_plan(kind: str) -> tuple[Counter, Histogram]:
+    """Number and time of the statements of one kind of plan."""
+    return STATEMENTS.labels(plan=kind), STATEMENT_SECONDS.labels(plan=kind)
 
 
 def exposition() -> bytes:
