@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mitosis_gate.planner.plan import (
+    ComputedWrite,
     CopyRows,
     Flag,
     LimitedWrite,
@@ -58,6 +59,10 @@ def printed_write(plan: Plan) -> str | None:
             else:
                 text = printed_write(write) or f"{write}"
             return f"{count} numbers of {table}.{column}, brings {brought}: {text}"
+        case ComputedWrite(asks=asks, pieces=pieces):
+            told = (a.decode() if isinstance(a, bytes) else f"DEFAULT({a.column})" for a in asks)
+            text = b"{}".join(pieces).decode()
+            return f"compute {' | '.join(told)} for {text}{_told(plan.flags)}"
         case LimitedWrite(shards=shards, before=before, limit=limit, after=after, chosen=chosen):
             on = ",".join(map(str, shards))
             text = f"{plan.wrote} {limit} rows on {on}: {(before + b'{}' + after).decode()}"

@@ -76,7 +76,7 @@ class Assignments:
         tried = [a for a in wanted if not _is_ours(a)]
         change = self._remembered(client.account, tried)
         if change is None:
-            async with _somewhere(client) as backend:
+            async with somewhere(client) as backend:
                 computed = [await _computed(a, backend, planner) for a in tried]
                 wanted = [a for a in wanted if a not in tried] + computed
                 change = await _tried([a for a in computed if not _is_ours(a)], backend)
@@ -123,7 +123,7 @@ def _text(assignments: Sequence[Assignment]) -> bytes:
 
 
 @contextlib.asynccontextmanager
-async def _somewhere(client: Client) -> AsyncIterator[BackendConnection]:
+async def somewhere(client: Client) -> AsyncIterator[BackendConnection]:
     """The connection of the open transaction, or one outside: SET does not begin a transaction."""
     if client.bound_shard is not None:
         backend = await client.backend(client.bound_shard)

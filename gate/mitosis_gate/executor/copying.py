@@ -256,7 +256,7 @@ def _unassigned(name: bytes, extra: bytes) -> bytes:
 
 
 def _batches(read: Captured, client: Client) -> Iterator[list[bytes]]:
-    writers = [_writer(packets.column(definition), client) for definition in read.columns]
+    writers = [writer(packets.column(definition), client) for definition in read.columns]
     texts: list[bytes] = []
     size = 0
     for row in read.rows:
@@ -274,7 +274,7 @@ def _batches(read: Captured, client: Client) -> Iterator[list[bytes]]:
         yield texts
 
 
-def _writer(column: Column, client: Client) -> Callable[[bytes], bytes]:
+def writer(column: Column, client: Client) -> Callable[[bytes], bytes]:
     """SQL text of the values of a column, from the text in which they came."""
     kind = column.type
     if kind in _AS_THEY_ARE:
@@ -287,7 +287,7 @@ def _writer(column: Column, client: Client) -> Callable[[bytes], bytes]:
             f"value: write CAST({column.name} AS DOUBLE)"
         )
     if kind in _QUOTED:
-        return _quoted
+        return quoted_text
     if column.charset == charsets.BINARY_ID:
         return _hexadecimal
     results = client.variables.get("character_set_results")
@@ -295,7 +295,7 @@ def _writer(column: Column, client: Client) -> Callable[[bytes], bytes]:
         raise NotSupported(
             "INSERT ... SELECT of text through the gate needs utf8mb4: SET NAMES utf8mb4 first"
         )
-    return _quoted
+    return quoted_text
 
 
 def _as_it_is(value: bytes) -> bytes:
@@ -306,7 +306,7 @@ def _inexact(value: bytes) -> bytes:
     return value if b"e" in value else value + b"e0"
 
 
-def _quoted(value: bytes) -> bytes:
+def quoted_text(value: bytes) -> bytes:
     return b"'" + value.replace(b"\\", b"\\\\").replace(b"'", b"''") + b"'"
 
 

@@ -115,6 +115,10 @@ def steps_of(plan: Plan, statement: bytes) -> Iterator[Step]:
         case plans.CopyRows(select=select):
             yield Step("read rows, as planned for themselves", (), select)
             yield Step("insert them where they belong", (), plan.before + b" ... " + plan.after)
+        case plans.ComputedWrite(asks=asks):
+            told_asks = (ask if isinstance(ask, bytes) else b"DEFAULT" for ask in asks)
+            yield Step("compute values on any one shard", (), b"SELECT " + b", ".join(told_asks))
+            yield Step("insert the rows where they belong", (), b" ... ".join(plan.pieces))
         case plans.NumberedWrite(table=table):
             yield Step(f"take AUTO_INCREMENT numbers of {table} and write", (), statement)
         case plans.EveryShard(shards):

@@ -24,6 +24,7 @@ from mitosis_gate.errors import (
     SeveralShards,
     ShardUnavailable,
 )
+from mitosis_gate.executor.computing import computed
 from mitosis_gate.executor import ddl, explain, merge, own_variables, together
 from mitosis_gate.executor.assignments import Assignments
 from mitosis_gate.executor.client import Client
@@ -119,6 +120,8 @@ class Executor:
             case plans.GateExplain():
                 await explain.gate_explain(plan, client, self._execute)
             case plans.Finish():
+            case plans.ComputedWrite():
+                await self._computed(plan, client)
                 await self._finisher.run(plan, sql, client)
             case plans.EveryShard() | plans.SplitWrite() | plans.NumberedWrite():
                 await self._writes.carry_out(plan, sql, client)
@@ -141,6 +144,19 @@ class Executor:
                 _set_transaction(plan, sql, client)
             case plans.Refuse(code=code, sqlstate=state, message=message):
                 raise MysqlError(code, state, message)
+    async def _computed(self, plan: plans.ComputedWrite, client: Client) -> None:
+        planner = await self._planner(client)
+        async with computed(plan, planner, client) as text:
+            write = planner.route(text, client.variant)
+            _judge_scatter(write, client)
+            if isinstance(write, plans.ComputedWrite):
+                raise InternalError("a computed value is no literal")
+            if isinstance(write, plans.OneShard):
+                sql = write.text if isinstance(write, plans.OneShardAs) else text
+                part = plans.Part(write.shard, sql)
+                write = plans.SplitWrite((part,), plans.Wrote.COPY, write.flags)
+            await self._execute(write, text, client)
+
             case _:
                 raise InternalError(f"a {type(plan).__name__} is the session's to carry out")
 

@@ -19,6 +19,7 @@ from mitosis_gate.planner.layout import Layout
 from mitosis_gate.planner.pins import Literal
 from mitosis_gate.planner.plan import (
     AnyShard,
+    ComputedWrite,
     CopyRows,
     EveryShard,
     Finish,
@@ -131,11 +132,11 @@ class HintedRule:
         hints = self.hints
         if hints.shard is not None:
             plan = self._on(hints.shard, plan)
-        if hints.scatter is False and isinstance(plan, _SPREAD):
+        if hints.scatter is False and isinstance(plan, _SPREAD | ComputedWrite):
             return _refused(plan, "the hint scatter=deny")
         if not (hints.read or hints.scatter or hints.timeout_seconds):
             return plan
-        if isinstance(plan, OneShard | AnyShard | _SPREAD):
+        if isinstance(plan, OneShard | AnyShard | ComputedWrite | _SPREAD):
             return Hinted(plan, hints.read, hints.scatter, hints.timeout_seconds)
         return plan
 

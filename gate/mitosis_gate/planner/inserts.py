@@ -1,13 +1,14 @@
 """INSERT and REPLACE: read from the tokens, because their frame is simple and their rows are many.
 
 Rows go to the shards of their keys: see `rows`. The key of a row is known when it is a literal or a
-parameter; for anything else nobody knows the shard before a server has computed it.
+parameter; anything else a server computes first: see `computed`.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from mitosis_gate.planner.changes import every_shard, hint_place, quoted
+from mitosis_gate.planner.computed import computed_rule, reference_rule
 from mitosis_gate.planner.copies import copy_rule
 from mitosis_gate.planner.effects import Effects, effects_of, refusal_for_many
 from mitosis_gate.planner.insert_frame import Insert, read_insert
@@ -17,7 +18,7 @@ from mitosis_gate.planner.lexer import Kind
 from mitosis_gate.planner.pins import KeyReader, Literal, Slot
 from mitosis_gate.planner.plan import Flag, OneShard, OneShardAs, Plan, Refuse, Wrote
 from mitosis_gate.planner.refusals import key_changed, refuse
-from mitosis_gate.planner.rewrite import Template, joined, render
+from mitosis_gate.planner.rewrite import Template, cut, joined, render
 from mitosis_gate.planner.rows import Frame, Row, RowsRule, missing_key, number_column, unnumbered
 from mitosis_gate.planner.rules import Fixed, Point, Rule
 from mitosis_gate.planner.schema import Column
@@ -109,14 +110,19 @@ def _rows(statement: Statement, insert: Insert, place: Place, flags: Flag) -> Ru
     generates_key = auto is not None and place.is_key(auto.name)
     index = _index(columns, place.key_name) if is_sharded else -1
     if is_sharded and index < 0 and not generates_key:
-        return _missing(place, layout, flags)
+        if layout.single:
+            return _missing(place, layout, flags)
+        return computed_rule(statement, insert, columns, place, auto, flags) or Fixed(
+            missing_key(place)
+        )
     keys: list[Slot] = []
     for row in insert.rows if is_sharded and not generates_key else ():
-        value = _value(statement, row[index], place)
-        if isinstance(value, Slot):
-            keys.append(value)
+        slot = _slot(statement, row[index])
+        if slot is not None:
+            keys.append(slot)
         elif not layout.single:
-            return Fixed(value)
+            computed = computed_rule(statement, insert, columns, place, auto, flags)
+            return computed or Fixed(missing_key(place))
     utf8 = statement.variant.utf8
     column = number_column(auto) if auto is not None else None
     if auto is not None and column is None:
@@ -125,7 +131,7 @@ def _rows(statement: Statement, insert: Insert, place: Place, flags: Flag) -> Ru
     reader = KeyReader(place.key, utf8, stored=True) if place.key is not None else None
     frame = _frame(statement, insert, place, keys, auto, columns)
     if isinstance(frame, Refuse) and auto is not None:
-        return Fixed(frame)
+        return computed_rule(statement, insert, columns, place, auto, flags) or Fixed(frame)
     odd = any(slot.negative or slot.introducer for slot in keys)
     plain = () if odd else tuple(slot.index for slot in keys)
     uncut = frame if isinstance(frame, Refuse) else None
@@ -153,9 +159,9 @@ def _listed(
 ) -> Iterator[bytes | int]:
     """The statement up to a token, with the list of columns that it does not have."""
     names = b", ".join(quoted(name.encode()) for name in columns)
-    yield from _cut(statement, 0, insert.target_end)
+    yield from cut(statement, 0, insert.target_end)
     yield b" (" + names + b") "
-    yield from _cut(statement, insert.target_end, last)
+    yield from cut(statement, insert.target_end, last)
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,19 +191,6 @@ class Listed:
 
 def _auto(place: Place) -> Column | None:
     return next((c for c in place.table.columns if c.auto_increment), None)
-
-
-def _value(statement: Statement, span: Span, place: Place) -> Slot | Refuse:
-    slot = _slot(statement, span)
-    if slot is not None:
-        return slot
-    tokens = statement.tokens[span[0] : span[1]]
-    if len(tokens) == 1 and tokens[0].word == "NULL":
-        return missing_key(place)
-    return refuse(
-        f"the value of the sharding key {place.key_name} must be a literal or a parameter, not an "
-        "expression or DEFAULT: the gate cannot know the shard otherwise",
-    )
 
 
 def _slot(statement: Statement, span: Span) -> Slot | None:
@@ -237,7 +230,7 @@ def _frame(
     for place_of_row, (values, span) in enumerate(zip(insert.rows, insert.spans, strict=True)):
         key = keys[place_of_row] if keys else None
         if auto is None:
-            rows.append(Row(_cut(statement, *span), key=key))
+            rows.append(Row(cut(statement, *span), key=key))
             continue
         row = _added(statement, insert, span, auto, key) if adds else None
         row = row or _numbered_row(statement, values[at], span, key)
@@ -245,13 +238,13 @@ def _frame(
             return unnumbered(place, auto)
         rows.append(row)
     start = insert.spans[0][0]
-    head = _cut(statement, 0, start)
+    head = cut(statement, 0, start)
     if adds and auto is not None and not insert.is_set:
         head = _head_with(statement, insert, auto, start)
     is_listed = place.living is Living.SHARDED and _lists_nothing(insert, statement.layout)
     if is_listed:
         head = tuple(_listed(statement, insert, columns, start))
-    tail = _cut(statement, insert.rows_end, len(statement.tokens))
+    tail = cut(statement, insert.rows_end, len(statement.tokens))
     return Frame(
         joined((*head, b" ")),
         tuple(rows),
@@ -274,9 +267,9 @@ def _head_with(statement: Statement, insert: Insert, auto: Column, start: int) -
     end = insert.columns_end
     if end < 0:  # INSERT INTO t VALUES (): without a list of columns no row has values
         values = start - 1
-        return joined((*_cut(statement, 0, values), b" (" + name + b") VALUES"))
+        return joined((*cut(statement, 0, values), b" (" + name + b") VALUES"))
     comma = b", " if insert.columns else b""
-    before, after = _cut(statement, 0, end), _cut(statement, end, start)
+    before, after = cut(statement, 0, end), cut(statement, end, start)
     return joined((*before, comma + name, *after))
 
 
@@ -285,10 +278,10 @@ def _added(statement: Statement, insert: Insert, span: Span, auto: Column, key: 
     first, last = span
     if insert.is_set:
         comma = b", " if first < last else b""
-        before = (*_cut(statement, first, last), comma + quoted(auto.name.encode()) + b" = ")
+        before = (*cut(statement, first, last), comma + quoted(auto.name.encode()) + b" = ")
         return Row(joined(before), key=key)
     comma = b", " if insert.columns else b""
-    return Row(joined((*_cut(statement, first, last - 1), comma)), after=(b")",), key=key)
+    return Row(joined((*cut(statement, first, last - 1), comma)), after=(b")",), key=key)
 
 
 def _numbered_row(statement: Statement, value: Span, span: Span, key: Slot | None) -> Row | None:
@@ -296,31 +289,17 @@ def _numbered_row(statement: Statement, value: Span, span: Span, key: Slot | Non
     tokens = statement.tokens[value[0] : value[1]]
     if slot is None and not (len(tokens) == 1 and tokens[0].word in _WHOLE_KEYWORDS):
         return None
-    before = _cut(statement, span[0], value[0])
-    after = _cut(statement, value[1], span[1])
-    return Row(joined((*before, b" ")), _cut(statement, *value), joined((b" ", *after)), slot, key)
-
-
-def _cut(statement: Statement, first: int, last: int) -> Template:
-    """As `rewrite.copied`, in time that grows with the tokens asked for: rows are many."""
-    if first >= last:
-        return ()
-    sql = statement.sql
-    pieces: list[bytes | int] = []
-    at = statement.tokens[first].start
-    for token in statement.tokens[first:last]:
-        if token.kind is Kind.LITERAL:
-            pieces.append(sql[at : token.start])
-            pieces.append(token.slot)
-            at = token.end
-    pieces.append(sql[at : statement.tokens[last - 1].end])
-    return joined(pieces)
+    before = cut(statement, span[0], value[0])
+    after = cut(statement, value[1], span[1])
+    return Row(joined((*before, b" ")), cut(statement, *value), joined((b" ", *after)), slot, key)
 
 
 def _reference(
     statement: Statement, insert: Insert, place: Place, effects: Effects, flags: Flag
 ) -> Rule:
     plan = every_shard(place.table.name, effects, statement.layout, flags)
-    if isinstance(plan, Refuse) or _auto(place) is None:
+    if isinstance(plan, Refuse):
+        return reference_rule(statement, insert, place.table, flags) or Fixed(plan)
+    if _auto(place) is None:
         return Fixed(plan)
     return _rows(statement, insert, place, plan.flags)

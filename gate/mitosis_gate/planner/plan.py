@@ -333,6 +333,27 @@ class NumberedWrite:
 
 
 @dataclass(frozen=True, slots=True)
+class ColumnDefault:
+    """The value that a column gets when a row has none for it."""
+
+    table: str
+    column: str
+
+
+@dataclass(frozen=True, slots=True)
+class ComputedWrite:
+    """INSERT or REPLACE some of whose values a server must compute before anything is known.
+
+    The values of `asks`, SQL expressions, are written as literals between the `pieces`, of which
+    there is one more; what comes out is planned like any INSERT.
+    """
+
+    asks: tuple[bytes | ColumnDefault, ...]
+    pieces: tuple[bytes, ...]
+    flags: Flag = Flag.WRITE
+
+
+@dataclass(frozen=True, slots=True)
 class LimitedWrite:
     """UPDATE or DELETE with LIMIT over several shards.
 
@@ -687,6 +708,7 @@ Plan = (
     | EveryShard
     | SplitWrite
     | NumberedWrite
+    | ComputedWrite
     | LimitedWrite
     | CopyRows
     | LoadData

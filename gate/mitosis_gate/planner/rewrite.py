@@ -49,6 +49,22 @@ def copied(statement: Statement, first: int, last: int, edits: Iterable[Edit] = 
     return _spliced(statement, tokens[first].start, tokens[last - 1].end, edits)
 
 
+def cut(statement: Statement, first: int, last: int) -> Template:
+    """As `copied` without edits, in time that grows with the tokens asked for: rows are many."""
+    if first >= last:
+        return ()
+    sql = statement.sql
+    pieces: list[bytes | int] = []
+    at = statement.tokens[first].start
+    for token in statement.tokens[first:last]:
+        if token.kind is Kind.LITERAL:
+            pieces.append(sql[at : token.start])
+            pieces.append(token.slot)
+            at = token.end
+    pieces.append(sql[at : statement.tokens[last - 1].end])
+    return joined(pieces)
+
+
 def edited(statement: Statement, edits: Iterable[Edit]) -> Template:
     """The whole statement with `edits`, in any order; BadSql when they overlap."""
     return _spliced(statement, 0, statement.tokens[-1].end, edits)

@@ -90,33 +90,76 @@ INSERT INTO users VALUES (1, 'x') AS new (a, b) ON DUPLICATE KEY UPDATE name = b
 INSERT INTO users SET user_id = 1, name = 'x' ON DUPLICATE KEY UPDATE name = 'y'
 --> shard 3 write
 
+-- title: keys that a server computes first
+INSERT INTO users VALUES (1 + 1, 'x'), (3, 'y'), (ABS(-4), 'z')
+--> compute 1 + 1 | ABS(-4) for INSERT INTO users VALUES ( {} , 'x'), (3, 'y'), ( {} , 'z')
+
+INSERT INTO users (name, user_id) VALUES ('x', CAST('12' AS SIGNED)) ON DUPLICATE KEY UPDATE name = 'y'
+--> compute CAST('12' AS SIGNED) for INSERT INTO users (name, user_id) VALUES ('x', {} ) ON DUPLICATE KEY UPDATE name = 'y'
+
+REPLACE INTO users SET user_id = UUID_SHORT(), name = 'x'
+--> compute UUID_SHORT() for REPLACE INTO users SET user_id = {} , name = 'x'
+
+INSERT INTO users VALUES (UNIX_TIMESTAMP(), NOW())
+--> compute UNIX_TIMESTAMP() for INSERT INTO users VALUES ( {} , NOW())
+
+INSERT INTO users VALUES (LAST_INSERT_ID(), 'x')
+--> compute LAST_INSERT_ID() for INSERT INTO users VALUES ( {} , 'x') (last)
+
+INSERT INTO generated (id) VALUES (2 + 3), (NULL)
+--> compute 2 + 3 for INSERT INTO generated (id) VALUES ( {} ), (NULL)
+
+/*gate: timeout=2 */ INSERT INTO users VALUES (1 + 1, 'x')
+--> timeout 2.0: compute 1 + 1 for /*gate: timeout=2 */ INSERT INTO users VALUES ( {} , 'x')
+
 -- title: rows that are refused
+INSERT INTO users (name, user_id) VALUES ('x', name + 1)
+--> 1235 (42000) [gate] a value that decides the shard of a row names the column name, whose value only the shard knows: write the value itself
+
+INSERT INTO users VALUES (COUNT(*), 'x')
+--> 1111 (HY000) Invalid use of group function
+
+INSERT INTO users VALUES (ROW_NUMBER() OVER (), 'x')
+--> 1235 (42000) [gate] window functions cannot stand in VALUES: use INSERT ... SELECT
+
+INSERT INTO users VALUES (LAST_INSERT_ID(7), 'x')
+--> 1235 (42000) [gate] LAST_INSERT_ID(value) in a value that decides the shard of a row is not supported: SELECT it first
+
+INSERT INTO users VALUES (@@warning_count, 'x')
+--> 1235 (42000) [gate] @@warning_count in a value that decides the shard of a row is not supported: SELECT it first
+
+INSERT INTO users VALUES (/*!80000 1 + */ 1, 'x')
+--> 1235 (42000) [gate] an executable comment (/*! */) stands in an INSERT of which a server must compute values: leave the comment out
+
+/*gate: scatter=deny */ INSERT INTO users VALUES (1 + 1, 'x')
+--> 1235 (42000) [gate] this statement needs several shards, and the hint scatter=deny does not allow it: add the sharding key to WHERE, or allow it with /*gate: scatter=allow */
+
 INSERT INTO users VALUES (1, 'x'), (42, 'y')
 --> insert 0: INSERT INTO users (`user_id`, `name`) VALUES (42, 'y') | 3: INSERT INTO users (`user_id`, `name`) VALUES (1, 'x')
 
 INSERT INTO users (name) VALUES ('x')
---> 1048 (23000) [gate] Column 'user_id' cannot be null: it is the sharding key of users, so each row must give it a value
+--> compute DEFAULT(user_id) for INSERT INTO users (name, `user_id` ) VALUES ('x', {} )
 
 INSERT INTO users () VALUES ()
---> 1048 (23000) [gate] Column 'user_id' cannot be null: it is the sharding key of users, so each row must give it a value
+--> compute DEFAULT(user_id) for INSERT INTO users (`user_id` ) VALUES ( {} )
 
 INSERT INTO users SET name = 'x'
---> 1048 (23000) [gate] Column 'user_id' cannot be null: it is the sharding key of users, so each row must give it a value
+--> compute DEFAULT(user_id) for INSERT INTO users SET name = 'x', `user_id` = {} 
 
 INSERT INTO users VALUES (NULL, 'x')
 --> 1048 (23000) [gate] Column 'user_id' cannot be null: it is the sharding key of users, so each row must give it a value
 
 INSERT INTO users VALUES (DEFAULT, 'x')
---> 1235 (42000) [gate] the value of the sharding key user_id must be a literal or a parameter, not an expression or DEFAULT: the gate cannot know the shard otherwise
+--> compute DEFAULT(user_id) for INSERT INTO users VALUES ( {} , 'x')
 
 INSERT INTO users VALUES (1 + 1, 'x')
---> 1235 (42000) [gate] the value of the sharding key user_id must be a literal or a parameter, not an expression or DEFAULT: the gate cannot know the shard otherwise
+--> compute 1 + 1 for INSERT INTO users VALUES ( {} , 'x')
 
 INSERT INTO users VALUES (UUID_SHORT(), 'x')
---> 1235 (42000) [gate] the value of the sharding key user_id must be a literal or a parameter, not an expression or DEFAULT: the gate cannot know the shard otherwise
+--> compute UUID_SHORT() for INSERT INTO users VALUES ( {} , 'x')
 
 INSERT INTO users VALUES (@id, 'x')
---> 1235 (42000) [gate] the value of the sharding key user_id must be a literal or a parameter, not an expression or DEFAULT: the gate cannot know the shard otherwise
+--> compute @id for INSERT INTO users VALUES ( {} , 'x') (variables)
 
 INSERT INTO users VALUES ('1x', 'x')
 --> 1235 (42000) [gate] it is not certain what MySQL stores for the sharding key user_id at row 1: write the value in the type of the column, and text in utf8mb4
@@ -131,7 +174,7 @@ INSERT INTO users VALUES (0x31, 'x')
 --> 1235 (42000) [gate] it is not certain what MySQL stores for the sharding key user_id at row 1: write the value in the type of the column, and text in utf8mb4
 
 INSERT INTO users VALUES ('a' 'b', 'x')
---> 1235 (42000) [gate] the value of the sharding key user_id must be a literal or a parameter, not an expression or DEFAULT: the gate cannot know the shard otherwise
+--> compute 'a' 'b' for INSERT INTO users VALUES ( {} , 'x')
 
 INSERT INTO users VALUES (9223372036854775808, 'x')
 --> 1264 (22003) [gate] Out of range value for column 'user_id' at row 1

@@ -277,7 +277,7 @@ INSERT INTO days VALUES ('20261121', 1)
 --> 1235 (42000) [gate] it is not certain what MySQL stores for the sharding key day at row 1: write the value in the type of the column, and text in utf8mb4
 
 INSERT INTO days VALUES (CURDATE(), 1)
---> 1235 (42000) [gate] the value of the sharding key day must be a literal or a parameter, not an expression or DEFAULT: the gate cannot know the shard otherwise
+--> compute CURDATE() for INSERT INTO days VALUES ( {} , 1)
 
 SELECT * FROM moments WHERE moment = '2026-11-21 01:02:03'
 --> shard 1

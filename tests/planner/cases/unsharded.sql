@@ -117,7 +117,7 @@ INSERT INTO visits VALUES (1, NOW())
 --> shard 3 write
 
 INSERT INTO visits (at) VALUES (NOW())
---> 1048 (23000) [gate] Column 'tenant_id' cannot be null: it is the sharding key of visits, so each row must give it a value
+--> compute DEFAULT(tenant_id) for INSERT INTO visits (at, `tenant_id` ) VALUES (NOW(), {} )
 
 UPDATE visits SET tenant_id = 2
 --> move visits on 0,1,2,3 to 3: tenant_id = 2 where NOT (`tenant_id` <=> 2)

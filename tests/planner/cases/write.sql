@@ -180,4 +180,4 @@ INSERT INTO tariffs (price) VALUES (2.5)
 --> 1 numbers of tariffs.id, brings 0: insert alike on 0,1,2,3: INSERT INTO tariffs (price, `id`) VALUES (2.5, 7) (clock)
 
 INSERT INTO tariffs VALUES (LAST_INSERT_ID(), 2.5)
---> 1235 (42000) [gate] LAST_INSERT_ID has another value on each shard, and reference table tariffs must be the same on all: compute the value first and write it as a literal
+--> compute LAST_INSERT_ID() for INSERT INTO tariffs VALUES ( {} , 2.5) (last)

@@ -50,7 +50,7 @@ INSERT INTO generated (n, id) VALUES (1, NULL), (2, 900), (3, 0), (4, DEFAULT)
 --> 3 numbers of generated.id, brings 900: insert 0: INSERT INTO generated (n, id) VALUES (2, 900 ) | 1: INSERT INTO generated (n, id) VALUES (3, 8 ), (4, 9 ) | 2: INSERT INTO generated (n, id) VALUES (1, 7 )
 
 INSERT INTO generated (id) VALUES (1 + 1)
---> 1235 (42000) [gate] the AUTO_INCREMENT column id of generated must get a whole number, NULL or DEFAULT, or be left out: the gate gives the numbers and cannot tell what this value is
+--> compute 1 + 1 for INSERT INTO generated (id) VALUES ( {} )
 
 INSERT INTO generated (id) VALUES ('x')
 --> 1235 (42000) [gate] the AUTO_INCREMENT column id of generated must get a whole number, NULL or DEFAULT, or be left out: the gate gives the numbers and cannot tell what this value is

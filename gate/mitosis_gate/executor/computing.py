@@ -1,0 +1,139 @@
+"""Values that a server computes for an INSERT, so that its rows find their shards.
+
+The server is any that serves the session: the connection has the session's settings, its user
+variables and its LAST_INSERT_ID(). Where a value depends on the clock, it and the INSERT see one
+time. A computation with a warning ends the statement: in an INSERT it might be an error.
+"""
+
+import contextlib
+import time
+from collections.abc import AsyncIterator, Iterator, Sequence
+
+from mitosis_gate.backends.connection import BackendConnection
+from mitosis_gate.backends.variables import literal
+from mitosis_gate.errors import MysqlError, NotSupported
+from mitosis_gate.executor.assignments import somewhere
+from mitosis_gate.executor.client import Client
+from mitosis_gate.executor.copying import quoted_text, writer
+from mitosis_gate.planner.build import Planner
+from mitosis_gate.planner.computed import names_column
+from mitosis_gate.planner.effects import effects_of, reads_the_clock
+from mitosis_gate.planner.lexer import Token, shape_of, tokens_of
+from mitosis_gate.planner.plan import AnyShard, ColumnDefault, ComputedWrite, Flag, Refuse
+from mitosis_gate.wire import charsets, packets
+from mitosis_gate.wire import constants as c
+from mitosis_gate.wire.packets import Column
+
+_MOST_AT_ONCE = 1000
+"""MySQL takes up to 4096 columns."""
+_EXACT = float(1 << 53)
+_DEFAULT = (
+    b"SELECT COLUMN_DEFAULT, EXTRA LIKE '%%DEFAULT_GENERATED%%', DATA_TYPE "
+    b"FROM information_schema.COLUMNS "
+    b"WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = %b AND COLUMN_NAME = %b"
+)
+
+
+@contextlib.asynccontextmanager
+async def computed(plan: ComputedWrite, planner: Planner, client: Client) -> AsyncIterator[bytes]:
+    """The statement with literals; it must be carried out inside the block."""
+    asks = await _expressions(plan, planner, client)
+    tokens = tokens_of(shape_of(b" ".join(asks)))
+    with _one_time(client) if reads_the_clock(tokens) else contextlib.nullcontext():
+        async with somewhere(client) as backend:
+            if effects_of(tokens).flags & Flag.LAST:
+                await backend.query(b"SET SESSION last_insert_id=%d" % client.last_insert_id)
+            values: list[bytes] = []
+            for start in range(0, len(asks), _MOST_AT_ONCE):
+                part = asks[start : start + _MOST_AT_ONCE]
+                values += await _values(part, planner, client, backend)
+        pairs = zip(values, plan.pieces[1:], strict=True)
+        yield plan.pieces[0] + b"".join(value + piece for value, piece in pairs)
+
+
+async def _expressions(plan: ComputedWrite, planner: Planner, client: Client) -> list[bytes]:
+    defaults = {ask for ask in plan.asks if isinstance(ask, ColumnDefault)}
+    known = {}
+    if defaults:
+        async with somewhere(client) as backend:
+            known = {one: await _default(one, planner, client, backend) for one in defaults}
+    return [known[ask] if isinstance(ask, ColumnDefault) else ask for ask in plan.asks]
+
+
+@contextlib.contextmanager
+def _one_time(client: Client) -> Iterator[None]:
+    before = client.variables
+    if before.get("timestamp") is None:
+        client.variables = before.with_("timestamp", b"%.6f" % time.time())
+    try:
+        yield
+    finally:
+        client.variables = before
+
+
+async def _values(
+    asks: Sequence[bytes], planner: Planner, client: Client, backend: BackendConnection
+) -> list[bytes]:
+    sql = b"SELECT " + b", ".join(b"(%b)" % ask for ask in asks)
+    plan = planner.route(sql, client.variant)
+    if isinstance(plan, Refuse):
+        raise MysqlError(plan.code, plan.sqlstate, plan.message)
+    if not isinstance(plan, AnyShard):
+        raise NotSupported("a value that decides the shard of a row cannot be computed beforehand")
+    result = await backend.query(sql)
+    if result.ok.warnings:
+        _, code, text = (await backend.query(b"SHOW WARNINGS")).values()[0]
+        raise NotSupported(
+            f"a value that decides the shard of a row is computed with a warning "
+            f"({(code or b'').decode()}: {(text or b'').decode(errors='replace')}), which could be "
+            "an error in the statement itself: compute it first and write it as a literal"
+        )
+    columns = [packets.column(definition) for definition in result.columns]
+    pairs = zip(columns, result.values()[0], strict=True)
+    return [_literal(column, value, client) for column, value in pairs]
+
+
+def _literal(column: Column, value: bytes | None, client: Client) -> bytes:
+    """SQL text of a value; whole numbers are written as such, also those that are DOUBLE."""
+    if value is None:
+        return b"NULL"
+    if column.type in (c.TYPE_DOUBLE, c.TYPE_FLOAT):
+        number = float(value)
+        if number and -_EXACT < number < _EXACT and number.is_integer():
+            return b"%d" % number
+    return _written(column, value, client)
+
+
+def _written(column: Column, value: bytes, client: Client) -> bytes:
+    """Text is right under every character set when it is ASCII."""
+    if column.charset != charsets.BINARY_ID and value.isascii():
+        return quoted_text(value)
+    return writer(column, client)(value)
+
+
+async def _default(
+    wanted: ColumnDefault, planner: Planner, client: Client, backend: BackendConnection
+) -> bytes:
+    """The expression behind a column's default; raises MySQL's error when it has none."""
+    names = (literal(name.encode()) for name in (wanted.table, wanted.column))
+    result = await backend.query(_DEFAULT % tuple(names))
+    value, is_expression, kind = (result.values() or [[None] * 3])[0]
+    if value is None:
+        raise MysqlError(1364, "HY000", f"Field '{wanted.column}' doesn't have a default value")
+    text = _written(packets.column(result.columns[0]), value, client)
+    if is_expression != b"1":
+        if kind in (b"binary", b"varbinary"):
+            raise _unclear(wanted)
+        return text
+    table = planner.schema.tables.get(wanted.table)
+    tokens: Sequence[Token] = tokens_of(shape_of(value))
+    if table is None or names_column(tokens, table):
+        raise _unclear(wanted)
+    return value
+
+
+def _unclear(wanted: ColumnDefault) -> NotSupported:
+    return NotSupported(
+        f"the default of {wanted.column}, the sharding key of {wanted.table}, cannot be computed "
+        "before the row is stored: give the row a value for it"
+    )
