@@ -106,6 +106,9 @@ class Both:
         assert found == wanted, statement
         return found
 
+    def __iter__(self) -> Iterator[Any]:
+        return iter((self.plain, self.gate))
+
     def same(self, query: str) -> Rows:
         """The rows of a query, in whatever order the shards give them."""
         wanted, found = (sorted(ask(c, query), key=repr) for c in (self.plain, self.gate))
@@ -315,6 +318,40 @@ def test_changes_on_all_shards_are_answered_as_by_one_server(both: Both, stateme
     both.say(statement)
     both.same("SELECT user_id, name, age FROM users")
     both.same("SELECT * FROM orders")
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        "name + 0 = 'red'",
+        "'red' < age",
+        "age IN ('red', 'blue') OR name > 5",
+        "user_id > 3 AND (age = 'red' OR name + 1 = 'red')",
+        "name + 0 BETWEEN 'red' AND 'blue'",
+        "user_id = 77 AND name + 0 = 'red'",
+    ],
+)
+def test_what_no_row_is_to_blame_for_is_warned_of_once(both: Both, where: str) -> None:
+    both.say(f"UPDATE IGNORE users SET age = 100 WHERE {where}")
+    both.same("SHOW WARNINGS")
+    codes = [say(c, f"UPDATE users SET age = 101 WHERE {where}").error[:1] for c in both]
+    assert codes[0] == codes[1]  # which row MySQL names depends on which it looks at first
+    both.same("SELECT user_id, age FROM users")
+
+
+def test_strict_mode_looks_at_rows_that_limit_does_not_choose(both: Both) -> None:
+    both.say("UPDATE users SET name = user_id WHERE user_id < 20")
+    none, few = (
+        f"DELETE FROM users WHERE name + 0 = {n} ORDER BY user_id LIMIT 3" for n in ("77", "name")
+    )
+    assert both.say(none).error == (1292, "Truncated incorrect DOUBLE value: 'user 20'")
+    both.say(none.replace("DELETE", "DELETE IGNORE"))
+    code, text = say(both.gate, few.replace("user_id LIMIT", "age LIMIT")).error
+    assert code == 1235 and "before LIMIT is reached" in text
+    for connection in both:
+        ask(connection, "SET sql_mode = ''")
+    both.say(few)
+    both.same("SELECT user_id, name FROM users")
 
 
 def test_limit_without_order_takes_as_many_rows_as_it_says(both: Both) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 from mitosis_gate.backends.connection import BackendConnection
 from mitosis_gate.errors import MergeTooLarge
 from mitosis_gate.executor.client import Client
+from mitosis_gate.executor.warned import Told, told
 from mitosis_gate.wire.packets import Ok
 
 
@@ -36,6 +37,8 @@ class Captured:
         self.columns: Sequence[bytes] = ()
         self.rows: list[bytes] = []
         self.ok = Ok()
+        self.told: list[Told] = []
+        """Warnings of its rows."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._client, name)
@@ -58,9 +61,11 @@ class Captured:
         """It stays with the outer statement."""
 
     async def note_warnings(self, connection: BackendConnection) -> None:
-        """Who wants them asks for them."""
+        rows = (await connection.query(b"SHOW WARNINGS")).values()
+        self.keep_warnings([told(row) for row in rows])
 
-    def keep_warnings(self, warnings: Sequence[tuple[bytes, int, str]]) -> None: ...
+    def keep_warnings(self, warnings: Sequence[Told]) -> None:
+        self.told += warnings
 
     def send_ok(
         self, affected: int = 0, last_insert_id: int = 0, warnings: int = 0, info: bytes = b""
@@ -101,4 +106,6 @@ class Captured:
         finally:
             stream.abandon()
         self.ok = stream.ok
+        if self.ok.warnings:
+            await self.note_warnings(connection)
         return self.ok

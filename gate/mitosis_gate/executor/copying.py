@@ -13,11 +13,13 @@ from mitosis_gate.backends.variables import literal
 from mitosis_gate.errors import MysqlError, NotSupported
 from mitosis_gate.executor.captured import Captured
 from mitosis_gate.executor.client import Client
+from mitosis_gate.executor.strict import judge_choice
+from mitosis_gate.executor.warned import Told, Warned
 from mitosis_gate.executor.writes import (
     Answer,
-    Told,
     Writes,
     corrected,
+    heard,
     run_part,
     set_clock,
     summed,
@@ -29,7 +31,7 @@ from mitosis_gate.planner.changes import quoted
 from mitosis_gate.planner.plan import Part, Plan, SplitWrite, Wrote
 from mitosis_gate.wire import charsets, packets
 from mitosis_gate.wire import constants as c
-from mitosis_gate.wire.packets import Column
+from mitosis_gate.wire.packets import Column, Ok
 
 Execute = Callable[[Plan, bytes, Client], Awaitable[None]]
 
@@ -95,8 +97,9 @@ class Copying:
                 told.append(answer.told)
                 rows += len(texts)
         total.info = summed(b"Records: %d  Duplicates: %d  Warnings: %d", infos)
+        warned = Warned(plan.after)
         for warnings in told:
-            total.hear(warnings)
+            total.hear(warnings, warned)
         total.send(client)
 
     async def _read(self, sql: bytes, planner: Planner, read: Captured) -> None:
@@ -129,24 +132,33 @@ class Copying:
         names = [client.table.shards[index].name for index in plan.shards]
         hinted = with_hint(plan.before, plan.hint_at, client)
         total = Answer()
-        infos: list[bytes] = []
+        used: list[tuple[str, BackendConnection]] = []
+        parts: list[Part] = []
+        answers: list[Ok] = []
         async with client.writing(names) as backends:
             counts = None
+            choice: list[Told] = []
             if plan.chosen:
-                counts = await self._chosen(plan, planner, client, dict(backends))
+                counts, choice = await self._chosen(plan, planner, client, dict(backends))
             left = plan.limit
-            for index, (_, backend) in zip(plan.shards, backends, strict=True):
+            for index, lent in zip(plan.shards, backends, strict=True):
                 limit = left if counts is None else counts.get(index, 0)
                 if not limit:
                     continue
-                sql = hinted + b"%d" % limit + plan.after
-                ok = await run_part(backend, Part(index, sql))
+                part = Part(index, hinted + b"%d" % limit + plan.after)
+                ok = await run_part(lent[1], part)
+                used.append(lent)
+                parts.append(part)
+                answers.append(ok)
                 total.affected += ok.affected
                 total.warnings += ok.warnings
-                infos.append(ok.info)
                 left -= _matched(plan.wrote, ok.affected, ok.info)
-        if plan.wrote is Wrote.UPDATE:
-            total.info = summed(b"Rows matched: %d  Changed: %d  Warnings: %d", infos)
+            if plan.wrote is Wrote.UPDATE:
+                infos = [ok.info for ok in answers]
+                total.info = summed(b"Rows matched: %d  Changed: %d  Warnings: %d", infos)
+            if parts:
+                await heard(total, used, parts, answers)
+            total.hear_more(choice)
         total.send(client)
 
     async def move(self, plan: plans.MovedRows, planner: Planner, client: Client) -> None:
@@ -207,17 +219,20 @@ class Copying:
         planner: Planner,
         client: Client,
         backends: dict[str, BackendConnection],
-    ) -> dict[int, int]:
-        """How many of the rows that the whole statement would touch are on each shard."""
+    ) -> tuple[dict[int, int], list[Told]]:
+        """How many of the rows that the whole statement would touch are on each shard, and the
+        warnings of looking for them."""
         limits = self._limits
         read = Captured(client, backends, limits.rows, limits.bytes, limits.sentence)
         await self._read(plan.chosen, planner, read)
+        if read.ok.warnings:
+            await judge_choice(plan, read.told, len(read.rows), next(iter(backends.values())))
         owners = client.table.slot_owners()
         counts: dict[int, int] = {}
         for row in read.rows:
             owner = owners[int(packets.read_text_row(row)[0] or 0)]
             counts[owner] = counts.get(owner, 0) + 1
-        return counts
+        return counts, read.told
 
 
 def _matched(wrote: Wrote, affected: int, info: bytes) -> int:

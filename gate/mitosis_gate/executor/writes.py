@@ -7,6 +7,7 @@ failure of one part leaves nothing of the others. The answer is sent after the c
 import asyncio
 import re
 import time
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -15,13 +16,12 @@ from mitosis_gate.errors import OTHER_SCHEMA, GateError, MysqlError
 from mitosis_gate.executor import merge
 from mitosis_gate.executor.client import Client
 from mitosis_gate.executor.sequences import Sequences
+from mitosis_gate.executor.warned import Told, Warned, told
 from mitosis_gate.planner import plan as plans
 from mitosis_gate.planner.plan import Flag, Part, Plan, SplitWrite, Wrote
 from mitosis_gate.wire.packets import Ok
 
 Backends = Sequence[tuple[str, BackendConnection]]
-Told = tuple[bytes, int, str]
-"""Level, code and text of a warning, as SHOW WARNINGS gives them."""
 
 _NUMBERS = re.compile(rb"\d+")
 _AT_ROW = re.compile(r"(?<= at row )\d+|(?<=\ARow )\d+")
@@ -43,12 +43,20 @@ class Answer:
     told: list[Told] = field(default_factory=list)
     """The warnings themselves; there may be more, as a server keeps only some."""
 
-    def hear(self, told: Sequence[Told]) -> None:
-        """Add warnings; those about the text of the statement are told once, not by each shard."""
-        before = set(self.told)
-        new = [w for w in told if w[1] not in merge.ABOUT_TEXT or w not in before]
+    def hear(self, told: Sequence[Told], warned: Warned) -> None:
+        """Add the warnings of one shard, all of which are counted already."""
+        new = warned.new(told)
         self.told = (self.told + new)[:_MOST_WARNINGS]
-        self.warnings -= len(told) - len(new)
+        self._count(len(new) - len(told))
+
+    def hear_more(self, told: Sequence[Told]) -> None:
+        """Add warnings of the same rows, those that are not told already."""
+        missing = list((Counter(told) - Counter(self.told)).elements())
+        self.told = (missing + self.told)[:_MOST_WARNINGS]
+        self._count(len(missing))
+
+    def _count(self, more: int) -> None:
+        self.warnings += more
         self.info = _LAST_NUMBER.sub(b"%d" % self.warnings, self.info)
 
     def send(self, client: Client) -> None:
@@ -237,16 +245,17 @@ async def heard(
     answer: Answer, backends: Backends, parts: Sequence[Part], answers: Sequence[Ok]
 ) -> None:
     """Put the warnings of all shards into the answer."""
+    warned = Warned(parts[0].sql)
     for (_, backend), part, ok in zip(backends, parts, answers, strict=True):
         if ok.warnings:
             rows = (await backend.query(b"SHOW WARNINGS")).values()
-            answer.hear([_told(row, part.rows) for row in rows])
+            answer.hear([_of_row(told(row), part.rows) for row in rows], warned)
     answer.told.sort(key=_row_told)
 
 
-def _told(row: Sequence[bytes | None], rows: Sequence[int]) -> Told:
-    level, code, text = (value or b"" for value in row)
-    return level, int(code), corrected(text.decode(errors="replace"), rows)
+def _of_row(warning: Told, rows: Sequence[int]) -> Told:
+    level, code, text = warning
+    return level, code, corrected(text, rows)
 
 
 def _row_told(told: Told) -> int:
