@@ -270,7 +270,7 @@ def _added(plan: SplitWrite, parts: Sequence[Part], answers: Sequence[Ok]) -> An
     if len(answers) == 1:
         ok = answers[0]
         return Answer(ok.affected, ok.last_insert_id, 0, ok.warnings, ok.info)
-    last = max(zip(parts, answers, strict=True), key=lambda pair: pair[0].rows[-1:])
+    last = max(zip(parts, answers, strict=True), key=lambda pair: tuple(pair[0].rows[-1:]))
     return Answer(
         sum(ok.affected for ok in answers),
         last[1].last_insert_id,

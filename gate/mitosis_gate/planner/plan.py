@@ -279,7 +279,7 @@ class Part:
 
     shard: int
     sql: bytes
-    rows: tuple[int, ...] = ()
+    rows: Sequence[int] = ()
     """INSERT: for each of its rows the number in the client's statement, from 1: MySQL's errors
     name rows by their number."""
     generated: tuple[int, ...] = ()
