@@ -396,22 +396,21 @@ class Entrance(asyncio.BufferedProtocol):
         self._hand_over(session, login)
         self._book.left(self)
         self._book.entered(session)
-        self._transport.resume_reading()
+        session.read_on()
 
     def _hand_over(self, session: Session, login: packets.Login) -> None:
-        """From here on the session has the transport; with compression, by way of another."""
+        """From here on the session has the transport, paused; with compression, another's."""
         transport = self._transport
         assert transport is not None
-        transport.pause_reading()
         agreed = login.capabilities & self._capabilities
         if not agreed & (c.CLIENT_COMPRESS | c.CLIENT_ZSTD_COMPRESSION_ALGORITHM):
-            transport.set_protocol(session)
             session.adopt(transport)
             return
+        transport.pause_reading()
         zlib = agreed & c.CLIENT_COMPRESS
         compression = Compression(Zlib() if zlib else Zstd(login.compression_level))
         transport.set_protocol(CompressedProtocol(session, transport, compression))
-        session.adopt(CompressedTransport(transport, compression))
+        session.connection_made(CompressedTransport(transport, compression))
 
     # ends
 

@@ -103,6 +103,7 @@ class World:
             planners=SimpleNamespace(planner=self.planners.get),
             commits=None,
             execute=None,
+            merger=None,
         )
         sessions = SimpleNamespace(
             timed=set(),
@@ -118,7 +119,7 @@ class World:
         login = packets.Login(bits, 1 << 24, 255, "app", b"", "shop")
         self.session = Session(services, sessions, 1, login, [self.account], "client")  # type: ignore[arg-type]
         self.session.forwarded_statements = 0
-        self.session.adopt(Transport("client", self.log))  # type: ignore[arg-type]
+        self.session.connection_made(Transport("client", self.log))  # type: ignore[arg-type]
         self._prepare()
         self.variant = 0 if self.keeps_eof else c.CLIENT_DEPRECATE_EOF
         self.lanes: list[Lane] = []

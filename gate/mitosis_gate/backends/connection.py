@@ -24,6 +24,7 @@ from mitosis_gate.errors import (
     ShardUnavailable,
 )
 from mitosis_gate.relay import BackendState
+from mitosis_gate.relay.wire import wired
 from mitosis_gate.wire import constants as c
 from mitosis_gate.wire import packets
 from mitosis_gate.wire.auth import ClientLogin
@@ -243,6 +244,9 @@ class BackendConnection(BackendState, asyncio.Protocol):
             await self._log_in()
         except OSError as exc:  # ssl errors are among them
             raise self._unreachable(str(exc)) from exc
+        assert self._transport is not None
+        self._transport = wired(self._transport, self)
+        self._transport.resume_reading()
         self.alive = True
         await self.query(_FIRST_STATEMENT)
         if self.target.server_uuid:

@@ -3,12 +3,14 @@
 #include "_relay.h"
 
 PyObject *session_type, *backend_type, *scanner_type, *lane_type, *transaction_type,
-    *statement_type, *point_type, *one_shard_type, *usual_variant, *at_once, *clock_dict;
+    *statement_type, *point_type, *one_shard_type, *wire_type, *watch_type, *usual_variant,
+    *at_once, *clock_dict;
 PyObject *zero, *one, *no_bytes, *usual_status, *transaction_status;
 PyObject *n_now, *n_current, *n_lanes, *n_planners, *n_planner, *n_shapes, *n_index,
     *n_characters, *n_digits, *n_plans, *n_mask, *n_flags, *n_shard, *n_write, *n_waiting,
     *n_note_statement, *n_take, *n_take_answer, *n_route, *n_carry_out, *n_parameters,
-    *n_common, *n_statements, *n_number, *n_types, *n_was_used;
+    *n_common, *n_statements, *n_number, *n_types, *n_was_used, *n_resume_reading,
+    *n_data_received, *n_failed, *n_get_write_buffer_size;
 
 #define FIELD_MEMBER(prefix, name, text)                                                           \
     {text, T_OBJECT_EX, offsetof(State, at) + prefix##_##name * sizeof(PyObject *), 0, NULL},
@@ -35,13 +37,13 @@ or_slowly(int done, PyObject *self, PyObject *name, PyObject *data)
     return PyObject_CallMethodObjArgs(self, name, data, NULL);
 }
 
-static PyObject *
+PyObject *
 session_data_received(PyObject *self, PyObject *data)
 {
     return or_slowly(forward(self, data), self, n_take, data);
 }
 
-static PyObject *
+PyObject *
 backend_data_received(PyObject *self, PyObject *data)
 {
     return or_slowly(pass_on(self, data), self, n_take_answer, data);
@@ -151,20 +153,21 @@ shape_of(PyObject *module, PyObject *sql)
 static PyObject *
 learn(PyObject *module, PyObject *arguments, PyObject *named)
 {
-    static char *names[] = {"session",   "backend",   "scanner", "lane",    "transaction", "statement",
-                            "point", "one_shard", "variant", "at_once", "clock",       NULL};
+    static char *names[] = {"session",   "backend",   "scanner", "lane",    "transaction",
+                            "statement", "point",     "one_shard", "wire",  "variant", "at_once",
+                            "clock",     NULL};
     PyObject *clock;
-    if (!PyArg_ParseTupleAndKeywords(arguments, named, "$OOOOOOOOOOO", names, &session_type,
+    if (!PyArg_ParseTupleAndKeywords(arguments, named, "$OOOOOOOOOOOO", names, &session_type,
                                      &backend_type, &scanner_type, &lane_type, &transaction_type,
-                                     &statement_type, &point_type, &one_shard_type, &usual_variant,
-                                     &at_once, &clock))
+                                     &statement_type, &point_type, &one_shard_type, &wire_type,
+                                     &usual_variant, &at_once, &clock))
         return NULL;
     clock_dict = PyModule_GetDict(clock);
     if (clock_dict == NULL)
         return NULL;
     PyObject *kept[] = {session_type,   backend_type, scanner_type,   lane_type,
                         transaction_type, statement_type, point_type, one_shard_type,
-                        usual_variant,  at_once,      clock_dict};
+                        wire_type,      usual_variant, at_once,     clock_dict};
     for (size_t i = 0; i < sizeof kept / sizeof kept[0]; i++)
         Py_INCREF(kept[i]);
     Py_RETURN_NONE;
@@ -175,13 +178,15 @@ static PyMethodDef functions[] = {
     {"learn", (PyCFunction)(void (*)(void))learn, METH_VARARGS | METH_KEYWORDS, NULL},
     {NULL, NULL, 0, NULL}};
 
-static int
+/* The type, which the module keeps; NULL with an error. */
+static PyObject *
 add_type(PyObject *module, PyType_Spec *spec)
 {
     PyObject *type = PyType_FromSpec(spec);
-    int failed = type == NULL || PyModule_AddType(module, (PyTypeObject *)type) < 0;
+    if (type != NULL && PyModule_AddType(module, (PyTypeObject *)type) < 0)
+        Py_CLEAR(type);
     Py_XDECREF(type);
-    return failed ? -1 : 0;
+    return type;
 }
 
 static int
@@ -202,6 +207,8 @@ add_names(void)
         {&n_parameters, "parameters"}, {&n_common, "common"},
         {&n_statements, "statements"}, {&n_number, "number"},
         {&n_types, "types"},     {&n_was_used, "was_used"},
+        {&n_resume_reading, "resume_reading"}, {&n_data_received, "data_received"},
+        {&n_failed, "failed"},   {&n_get_write_buffer_size, "get_write_buffer_size"},
     };
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
         if ((*all[i].name = PyUnicode_InternFromString(all[i].text)) == NULL)
@@ -224,11 +231,11 @@ PyInit__compiled(void)
     PyObject *module = PyModule_Create(&definition);
     if (module == NULL)
         return NULL;
-    if (add_names() < 0 || add_type(module, &session_spec) < 0 ||
-        add_type(module, &backend_spec) < 0 ||
-        add_type(module, &scanner_spec) < 0 ||
-        add_type(module, &lane_spec) < 0 ||
-        add_type(module, &branches_spec) < 0 || add_type(module, &statement_spec) < 0) {
+    watch_type = add_type(module, &watch_spec);
+    if (add_names() < 0 || watch_type == NULL || !add_type(module, &wire_spec) ||
+        !add_type(module, &session_spec) || !add_type(module, &backend_spec) ||
+        !add_type(module, &scanner_spec) || !add_type(module, &lane_spec) ||
+        !add_type(module, &branches_spec) || !add_type(module, &statement_spec)) {
         Py_DECREF(module);
         return NULL;
     }

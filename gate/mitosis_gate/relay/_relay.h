@@ -137,12 +137,14 @@ typedef struct {
 /* What `learn` was told, and names. The module lives as long as the process. */
 
 extern PyObject *session_type, *backend_type, *scanner_type, *lane_type, *transaction_type,
-    *statement_type, *point_type, *one_shard_type, *usual_variant, *at_once, *clock_dict;
+    *statement_type, *point_type, *one_shard_type, *wire_type, *watch_type, *usual_variant,
+    *at_once, *clock_dict;
 extern PyObject *zero, *one, *no_bytes, *usual_status, *transaction_status;
 extern PyObject *n_now, *n_current, *n_lanes, *n_planners, *n_planner, *n_shapes, *n_index,
     *n_characters, *n_digits, *n_plans, *n_mask, *n_flags, *n_shard, *n_write, *n_waiting,
     *n_note_statement, *n_take, *n_take_answer, *n_route, *n_carry_out, *n_parameters,
-    *n_common, *n_statements, *n_number, *n_types, *n_was_used;
+    *n_common, *n_statements, *n_number, *n_types, *n_was_used, *n_resume_reading,
+    *n_data_received, *n_failed, *n_get_write_buffer_size;
 
 static inline void
 put(PyObject *object, int field, PyObject *value)
@@ -174,9 +176,17 @@ number_of(PyObject *object, PyObject *name)
     return number;
 }
 
+/* _wire.c */
+
+extern PyType_Spec wire_spec, watch_spec;
+int is_wire(PyObject *transport);
+int send_now(PyObject *transport, PyObject *data);
+
 static inline int
 write_to(PyObject *transport, PyObject *data)
 {
+    if (is_wire(transport))
+        return send_now(transport, data);
     PyObject *nothing = PyObject_CallMethodObjArgs(transport, n_write, data, NULL);
     Py_XDECREF(nothing);
     return nothing != NULL ? 1 : -1;
@@ -217,5 +227,10 @@ int execute(PyObject *self, PyObject *planner, PyObject *data);
 /* _answers.c */
 
 int pass_on(PyObject *self, PyObject *data);
+
+/* _module.c: as the methods of these names */
+
+PyObject *session_data_received(PyObject *self, PyObject *data);
+PyObject *backend_data_received(PyObject *self, PyObject *data);
 
 #endif

@@ -121,6 +121,7 @@ def learn(
     statement: type,
     point: type,
     one_shard: type,
+    wire: type,
     variant: object,
     at_once: Mapping[Any, bool],
     clock: ModuleType,

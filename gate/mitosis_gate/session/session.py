@@ -32,7 +32,9 @@ from mitosis_gate.planner import plan as plans
 from mitosis_gate.planner.plan import DEFAULT_VARIANT, Flag, Plan
 from mitosis_gate.planner.purity import is_pure
 from mitosis_gate.planner.rules import Point
+from mitosis_gate.relay.wire import Wire, wired
 from mitosis_gate.session.forwarding import FIRST, PLANS, WRITES
+from mitosis_gate.session.gathered import Gathered
 from mitosis_gate.session.last import Left
 from mitosis_gate.session.lending import variables_of_login
 from mitosis_gate.session.prepared import AT_ONCE, NEEDS_EXECUTOR, NEEDS_TASK, Statement
@@ -88,8 +90,12 @@ class Session(Watched):
         self._transport = transport  # type: ignore[assignment]
 
     def adopt(self, transport: asyncio.Transport) -> None:
-        """Take over the transport of the login."""
-        self._transport = transport
+        """Take over the transport of the login, which pauses until `read_on`."""
+        self._transport = wired(transport, self)
+
+    def read_on(self) -> None:
+        if self._transport is not None:
+            self._transport.resume_reading()
 
     def take(self, data: bytes) -> None:
         if self._active is None and self._task is None and not self._has_input:
@@ -615,6 +621,7 @@ relay.learn(
     statement=Statement,
     point=Point,
     one_shard=plans.OneShard,
+    wire=Wire,
     variant=DEFAULT_VARIANT,
     at_once=AT_ONCE,
     clock=clock,
