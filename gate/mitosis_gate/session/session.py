@@ -34,7 +34,6 @@ from mitosis_gate.planner.purity import is_pure
 from mitosis_gate.planner.rules import Point
 from mitosis_gate.relay.wire import Wire, wired
 from mitosis_gate.session.forwarding import FIRST, PLANS, WRITES
-from mitosis_gate.session.gathered import Gathered
 from mitosis_gate.session.last import Left
 from mitosis_gate.session.lending import variables_of_login
 from mitosis_gate.session.prepared import AT_ONCE, NEEDS_EXECUTOR, NEEDS_TASK, Statement
