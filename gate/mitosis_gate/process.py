@@ -113,10 +113,11 @@ class Gate:
         limits = Limits(max(1, self._settings.max_backends // 2), self._settings.max_sort_bytes)
         finisher = Finisher(self._scratch, self._settings)
         copies = CopyLimits(self._settings.copy_rows_limit, self._settings.copy_bytes_limit)
+        merger = Merger(limits)
         executor = Executor(
             self._planners,
             self._topology,
-            Merger(limits),
+            merger,
             sequences,
             finisher,
             copies,
@@ -132,6 +133,7 @@ class Gate:
             planners=self._planners,
             execute=executor.execute,
             commits=commits,
+            merger=merger,
         )
         server = Server(services, lambda: self._certificate.context, worker=self._settings.worker)
         server.number_gate(max(self._settings.gate_number, 0))

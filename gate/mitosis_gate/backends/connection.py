@@ -338,7 +338,19 @@ class BackendConnection(BackendState, asyncio.Protocol):
         self._transport.write(packet)
 
     def start_query(self, sink: Sink, sql: bytes, strips: bool) -> None:
-        self.start(sink, frame(self._prefix + sql, 0), Expect.FIRST, strips)
+        self.start(sink, self.framed(sql), Expect.FIRST, strips)
+
+    def framed(self, sql: bytes) -> bytes:
+        """COM_QUERY for this connection, and for others of the same variant."""
+        return frame(self._prefix + sql, 0)
+
+    def hand_over(self, begun: bytes) -> ResultStream:
+        """Make a stream of the last answer, of which `begun` is what its sink was given."""
+        begun += self.scanner.hand_over()
+        stream = self._sink = ResultStream(self)
+        if begun:
+            self.take_answer(begun)
+        return stream
 
     async def query(self, sql: bytes, limit_bytes: int = _BUFFER_LIMIT) -> Result:
         """Run a statement and keep its whole answer; raises MysqlError and BackendLost."""

@@ -1,6 +1,7 @@
 """Answers that the gate makes itself: framing, and the small packets of the protocol."""
 
 import asyncio
+import functools
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
@@ -18,6 +19,12 @@ _NOTHING = Left(0)
 """Behind a statement that affected no row."""
 _SENT_ALONE = 16 << 10
 """Bytes that are worth a write of their own."""
+
+
+@functools.lru_cache(maxsize=256)
+def _found(rows: int) -> Left:
+    """Behind a read."""
+    return Left(-1, rows)
 
 
 class Answers(SessionState, asyncio.Protocol):
@@ -169,6 +176,17 @@ class Answers(SessionState, asyncio.Protocol):
         self._answered = True
         self._leaves(Left(-1, self._found_rows, tuple(self._messages)))
         self._write(packets.result_end(self._status(), warnings, self._ends_with_ok()))
+
+    def _put_whole(self, head: tuple[bytes, int], rows: Sequence[bytes]) -> None:
+        """A result with all its rows. `head`: its columns, framed, and the number that follows."""
+        columns, sequence = head
+        status, ends_with_ok = self._status(), self._ends_with_ok()
+        payloads = [*rows, packets.plain_result_end(status, ends_with_ok)]
+        if not ends_with_ok:
+            payloads.insert(0, packets.eof(status))
+        self._answered = True
+        self._leaves(_found(len(rows)))
+        self._put(columns + frames(payloads, sequence)[0])
 
     def _ends_with_ok(self) -> bool:
         return bool(self.capabilities & c.CLIENT_DEPRECATE_EOF)

@@ -27,6 +27,7 @@ from mitosis_gate.errors import (
     TransactionLost,
     says_read_only,
 )
+from mitosis_gate.executor.gathering import Gathering
 from mitosis_gate.planner import plan as plans
 from mitosis_gate.planner.pinning import USER_LOCK, USER_VARIABLE, Pinning, pinning_of
 from mitosis_gate.planner.plan import Flag
@@ -82,7 +83,7 @@ class Forwarding(Lending):
         self.peer = peer
         self._names = bool(login.capabilities & c.CLIENT_QUERY_ATTRIBUTES)
         self._strips = not login.capabilities & c.CLIENT_SESSION_TRACK
-        self._task: asyncio.Task[None] | None = None
+        self._task: asyncio.Task[None] | Gathering | None = None
         self._active: BackendConnection | None = None
         """The connection whose answer is being passed on."""
         self._relayed: asyncio.Future[Ok | None] | None = None

@@ -8,6 +8,7 @@ from collections.abc import Coroutine, Sequence
 from mitosis_gate.backends.connection import BackendConnection, Sink
 from mitosis_gate.errors import GateError, LimitReached
 from mitosis_gate.limits import Limit
+from mitosis_gate.planner import plan as plans
 from mitosis_gate.session.session import Session
 from mitosis_gate.wire import constants as c
 from mitosis_gate.wire import packets
@@ -120,6 +121,10 @@ class LimitedSession(Session):
         self._is_cut = False
         self._bytes = self.rows_sent = 0
         return True
+
+    def _gather(self, plan: plans.Scatter | plans.Merge, sql: bytes) -> bool:
+        """Rows and bytes are counted where a task passes them on."""
+        return False
 
     def _leave_if_done(self) -> None:
         if self._is_counted and self._active is None and self._task is None:

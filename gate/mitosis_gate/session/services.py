@@ -9,6 +9,7 @@ from mitosis_gate.backends.account import Account
 from mitosis_gate.backends.topology import Topology
 from mitosis_gate.executor.client import Client
 from mitosis_gate.executor.commit import Commits
+from mitosis_gate.executor.merging.streams import Merger
 from mitosis_gate.limits import Budget, Limits
 from mitosis_gate.planner.build import Planner
 from mitosis_gate.planner.plan import GateShow, Plan
@@ -93,3 +94,5 @@ class Services:
     execute: Callable[[Plan, bytes, Client], Awaitable[None]]
     """`Executor.execute`."""
     commits: Commits
+    merger: Merger | None = None
+    """None: all statements of several shards go to `execute`."""

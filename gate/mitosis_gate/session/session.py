@@ -34,12 +34,12 @@ from mitosis_gate.planner.purity import is_pure
 from mitosis_gate.planner.rules import Point
 from mitosis_gate.relay.wire import Wire, wired
 from mitosis_gate.session.forwarding import FIRST, PLANS, WRITES
+from mitosis_gate.session.gathered import Gathered
 from mitosis_gate.session.last import Left
 from mitosis_gate.session.lending import variables_of_login
 from mitosis_gate.session.prepared import AT_ONCE, NEEDS_EXECUTOR, NEEDS_TASK, Statement
 from mitosis_gate.session.services import Services, Sessions
 from mitosis_gate.session.user_change import FIRST_ANSWER, UserChange
-from mitosis_gate.session.watched import Watched
 from mitosis_gate.transaction import AtOnce, Transaction
 from mitosis_gate.wire import charsets, packets, statements
 from mitosis_gate.wire import constants as c
@@ -56,7 +56,7 @@ _NOT_TWICE = WRITES | Flag.LAST | Flag.PINS | Flag.CLOCK
 _NAMES_TABLES = (plans.OneShard, plans.Scatter, plans.EveryShard, plans.Ddl, plans.UnknownTable)
 
 
-class Session(Watched):
+class Session(Gathered):
     """Put in place of the login protocol once the client is known."""
 
     __slots__ = (
@@ -157,8 +157,7 @@ class Session(Watched):
         if self._closed:
             return
         self._closed = True
-        if self._task is not None:
-            self._task.cancel()
+        self._cancel_task()
         active, self._active = self._active, None
         if active is not None:
             active.abandon("client gone")
@@ -409,6 +408,9 @@ class Session(Watched):
                 return
         elif type(plan) is plans.TransactionControl and self._control(plan, sql, packet):
             return
+        elif type(plan) is plans.Merge or type(plan) is plans.Scatter:
+            if self._gather(plan, sql):
+                return
         elif type(plan) is plans.Refuse and len(self.table.shards) == 1:
             self.send_error(MysqlError(plan.code, plan.sqlstate, plan.message))
             return

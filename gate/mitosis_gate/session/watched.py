@@ -185,7 +185,7 @@ class Watched(NamedStatements):
 
     async def _interrupt_task(self) -> None:
         task = self._task
-        assert task is not None
+        assert isinstance(task, asyncio.Task)
         try:
             ends = [
                 asyncio.create_task(

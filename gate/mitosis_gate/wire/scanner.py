@@ -249,6 +249,18 @@ class Scanner(ScannerState):
         return data, end
 
     @property
+    def before_rows(self) -> bytes:
+        """The bytes before the rows of the answer that was read last, if they came together."""
+        return self._head
+
+    def hand_over(self) -> bytes:
+        """Stop in the middle of an answer that another scanner reads on; return what is held back
+        of it."""
+        held, self._held = self._held, b""
+        self._skip = 0
+        return held
+
+    @property
     def ok(self) -> packets.Ok:
         """What the end of the answer tells; meaningless after an error."""
         if not self.last:

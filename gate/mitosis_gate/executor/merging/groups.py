@@ -185,6 +185,17 @@ class Groups:
         return []
 
 
+def groups_of(
+    recipe: Recipe, columns: Sequence[Column], rows: Format, binary: bool, sort_bytes: int
+) -> Groups:
+    """What folds the rows of a result with these columns."""
+    resorted = None
+    if recipe.resort:
+        wanted = None if recipe.limit is None else recipe.offset + recipe.limit
+        resorted = Resorted(recipe.resort, columns, binary, wanted, sort_bytes)
+    return Groups(recipe, columns, rows, binary, resorted)
+
+
 def _changes(keys: Sequence[Any], last: object) -> list[int]:
     """Where a key is another than the one before."""
     before = chain((last,), keys)

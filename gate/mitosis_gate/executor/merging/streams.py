@@ -21,16 +21,20 @@ from mitosis_gate.backends.streams import ResultStream
 from mitosis_gate.errors import NotSupported
 from mitosis_gate.executor import merge
 from mitosis_gate.executor.client import Client
-from mitosis_gate.executor.merging.groups import Groups, Resorted
+from mitosis_gate.executor.merging.groups import Groups, groups_of
 from mitosis_gate.executor.merging.keys import Keys
 from mitosis_gate.executor.merging.ordered import Run, next_rows
 from mitosis_gate.executor.merging.rows import BinaryRows, Format, TextRows
+from mitosis_gate.executor.merging.whole import Wholes, visible
+from mitosis_gate.executor.turns import Turns
 from mitosis_gate.executor.writes import set_clock
 from mitosis_gate.planner.plan import Flag, Recipe
 from mitosis_gate.wire import packets
 from mitosis_gate.wire.packets import Column
 
 Backends = Sequence[tuple[str, BackendConnection]]
+Begun = contextlib.AbstractAsyncContextManager[list[ResultStream]]
+"""The statement has begun on all shards; at the end it runs on none."""
 CONCATENATION = Recipe()
 _AT_ONCE = 32
 """Shards that a concatenation reads at a time."""
@@ -56,7 +60,9 @@ class Limits:
 class Merger:
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._turn = asyncio.Semaphore(limits.at_once)
+        self.turns = Turns(limits.at_once)
+        self.wholes = Wholes(limits.sort_bytes)
+        """For answers that came whole; see `gathering`."""
 
     async def run(
         self,
@@ -74,12 +80,13 @@ class Merger:
             _must_be_unlimited(client)
         sets_clock = flags & Flag.CLOCK and client.variables.get("timestamp") is None
         now = time.time()
-        async with contextlib.nullcontext() if client.in_transaction else self._turn:
-            if recipe.order or recipe.groups is not None:
+        async with contextlib.nullcontext() if client.in_transaction else self.turns:
+            if is_merged(recipe):
                 async with client.reading(shards) as backends:
                     if sets_clock:
                         await set_clock(backends, now)
-                    warnings = await self._merged(client, backends, sql, recipe)
+                    begun = _streams(client, backends, sql)
+                    warnings = await self._merged(client, backends, begun, recipe)
             else:
                 output = Output(client, recipe)
                 warnings = 0
@@ -87,13 +94,28 @@ class Merger:
                     async with client.reading(shards[start : start + _AT_ONCE]) as backends:
                         if sets_clock:
                             await set_clock(backends, now)
-                        warnings += await _concatenated(client, backends, sql, output)
+                        begun = _streams(client, backends, sql)
+                        warnings += await _concatenated(client, backends, begun, output)
                     if output.is_full:
                         break
         client.end_rows(min(warnings, merge.MOST_WARNINGS))
 
-    async def _merged(self, client: Client, backends: Backends, sql: bytes, recipe: Recipe) -> int:
-        async with _streams(client, backends, sql) as streams:
+    async def go_on(
+        self, client: Client, backends: Backends, streams: list[ResultStream], recipe: Recipe
+    ) -> None:
+        """As `run`, for a statement that has begun on connections, and with a turn, of the
+        caller's."""
+        begun = _ended(client, streams)
+        if is_merged(recipe):
+            warnings = await self._merged(client, backends, begun, recipe)
+        else:
+            warnings = await _concatenated(client, backends, begun, Output(client, recipe))
+        client.end_rows(min(warnings, merge.MOST_WARNINGS))
+
+    async def _merged(
+        self, client: Client, backends: Backends, begun: Begun, recipe: Recipe
+    ) -> int:
+        async with begun as streams:
             for stream in streams:
                 await stream.start()
             head = merge.agreed_columns(
@@ -102,25 +124,22 @@ class Merger:
             columns = [_column(definition) for definition in head]
             rows: Format = BinaryRows(columns) if client.binary else TextRows()
             keys = Keys(recipe.order, columns, rows, client.binary)
-            groups = self._groups(recipe, columns, rows, client.binary)
+            groups = None
+            if recipe.groups is not None:
+                sort_bytes = self._limits.sort_bytes
+                groups = groups_of(recipe, columns, rows, client.binary, sort_bytes)
             output = Output(client, recipe)
-            output.begin(_visible(head, recipe))
+            output.begin(visible(head, recipe))
             if groups is not None and not recipe.order:
                 await _total(streams, groups, output)
             else:
                 await _merge(streams, keys, rows, groups, output, recipe)
         return await _told(client, backends, streams)
 
-    def _groups(
-        self, recipe: Recipe, columns: Sequence[Column], rows: Format, binary: bool
-    ) -> Groups | None:
-        if recipe.groups is None:
-            return None
-        resorted = None
-        if recipe.resort:
-            wanted = None if recipe.limit is None else recipe.offset + recipe.limit
-            resorted = Resorted(recipe.resort, columns, binary, wanted, self._limits.sort_bytes)
-        return Groups(recipe, columns, rows, binary, resorted)
+
+def is_merged(recipe: Recipe) -> bool:
+    """Whether no row can go out before all shards have answered."""
+    return bool(recipe.order) or recipe.groups is not None
 
 
 def _must_be_unlimited(client: Client) -> None:
@@ -169,14 +188,8 @@ class Output:
             await self._client.send_rows(rows)
 
 
-def _visible(head: Sequence[bytes], recipe: Recipe) -> Sequence[bytes]:
-    if recipe.columns:
-        return [head[out.column] for out in recipe.columns]
-    return head[recipe.hidden :]
-
-
-async def _concatenated(client: Client, backends: Backends, sql: bytes, output: Output) -> int:
-    async with _streams(client, backends, sql) as streams:
+async def _concatenated(client: Client, backends: Backends, begun: Begun, output: Output) -> int:
+    async with begun as streams:
         for (shard, _), stream in zip(backends, streams, strict=True):
             await stream.start()
             output.agree(shard, stream.columns, backends[0][0])
@@ -274,12 +287,22 @@ async def _streams(
                 streams.append(backend.begin_stream(sql))
         yield streams
     finally:
-        running = [stream for stream in streams if not stream.is_over]
-        if running:
-            await _end(client, running)
+        await _end(client, streams)
 
 
-async def _end(client: Client, running: Sequence[ResultStream]) -> None:
+@contextlib.asynccontextmanager
+async def _ended(client: Client, streams: list[ResultStream]) -> AsyncIterator[list[ResultStream]]:
+    """As `_streams`, of a statement that was begun elsewhere."""
+    try:
+        yield streams
+    finally:
+        await _end(client, streams)
+
+
+async def _end(client: Client, streams: Sequence[ResultStream]) -> None:
+    running = [stream for stream in streams if not stream.is_over]
+    if not running:
+        return
     try:
         if not client.is_gone:
             await asyncio.gather(*(stream.stop() for stream in running))
