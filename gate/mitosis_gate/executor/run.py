@@ -6,12 +6,9 @@ those in the middle of something are closed by whoever gets them back.
 """
 
 import contextlib
-import functools
 import logging
 from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Protocol
-
-from prometheus_client import Counter, Histogram
 
 from mitosis_gate import metrics
 from mitosis_gate.backends.connection import BackendConnection
@@ -24,10 +21,10 @@ from mitosis_gate.errors import (
     SeveralShards,
     ShardUnavailable,
 )
-from mitosis_gate.executor.computing import computed
 from mitosis_gate.executor import ddl, explain, merge, own_variables, together
 from mitosis_gate.executor.assignments import Assignments
 from mitosis_gate.executor.client import Client
+from mitosis_gate.executor.computing import computed
 from mitosis_gate.executor.copying import Copying, CopyLimits
 from mitosis_gate.executor.ddl_jobs import Job, Jobs
 from mitosis_gate.executor.finish import Finisher
@@ -90,7 +87,7 @@ class Executor:
         self._copying = Copying(self._writes, self._execute, copy_limits)
 
     async def execute(self, plan: Plan, sql: bytes, client: Client) -> None:
-        count, seconds = _meters(type(plan).__name__)
+        count, seconds = metrics.of_plan(type(plan).__name__)
         count.inc()
         with seconds.time():
             _judge_scatter(plan, client)
@@ -120,11 +117,11 @@ class Executor:
             case plans.GateExplain():
                 await explain.gate_explain(plan, client, self._execute)
             case plans.Finish():
-            case plans.ComputedWrite():
-                await self._computed(plan, client)
                 await self._finisher.run(plan, sql, client)
             case plans.EveryShard() | plans.SplitWrite() | plans.NumberedWrite():
                 await self._writes.carry_out(plan, sql, client)
+            case plans.ComputedWrite():
+                await self._computed(plan, client)
             case plans.CopyRows():
                 await self._copying.copy(plan, await self._planner(client), client)
             case plans.MovedRows():
@@ -144,6 +141,9 @@ class Executor:
                 _set_transaction(plan, sql, client)
             case plans.Refuse(code=code, sqlstate=state, message=message):
                 raise MysqlError(code, state, message)
+            case _:
+                raise InternalError(f"a {type(plan).__name__} is the session's to carry out")
+
     async def _computed(self, plan: plans.ComputedWrite, client: Client) -> None:
         planner = await self._planner(client)
         async with computed(plan, planner, client) as text:
@@ -156,9 +156,6 @@ class Executor:
                 part = plans.Part(write.shard, sql)
                 write = plans.SplitWrite((part,), plans.Wrote.COPY, write.flags)
             await self._execute(write, text, client)
-
-            case _:
-                raise InternalError(f"a {type(plan).__name__} is the session's to carry out")
 
     async def _planner(self, client: Client) -> Planner:
         """The one that made the plan: shards are counted alike."""
@@ -256,11 +253,6 @@ class Executor:
         finally:
             for _, backend in backends:
                 self._lender.give_back(backend)
-
-
-@functools.cache
-def _meters(kind: str) -> tuple[Counter, Histogram]:
-    return metrics.STATEMENTS.labels(plan=kind), metrics.STATEMENT_SECONDS.labels(plan=kind)
 
 
 def _names(client: Client, shards: Sequence[int]) -> list[str]:
