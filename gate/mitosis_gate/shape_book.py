@@ -3,6 +3,7 @@
 A shape is the text with `?` for each literal: no value of anybody's data stands in it.
 """
 
+import functools
 import json
 import logging
 from collections import OrderedDict
@@ -17,6 +18,8 @@ log = logging.getLogger("mitosis_gate.slow")
 MOST_SHAPES = 1000
 LONGEST_SHAPE = 2000
 _LONGEST_READ = 64 << 10
+_LONGEST_KNOWN = 500
+"""Short texts often come again with the same values."""
 _UNREADABLE = "(not understood)"
 
 
@@ -33,8 +36,15 @@ class Entry:
         self.rows = 0
 
 
+@functools.lru_cache(maxsize=256)
+def _known_text(sql: bytes) -> str:
+    return _shape(sql)
+
+
 def shape_text(sql: bytes) -> str:
     """The statement without its values; long ones are cut, and read only at their beginning."""
+    if len(sql) <= _LONGEST_KNOWN:
+        return _known_text(sql)
     if len(sql) > _LONGEST_READ:
         head = _shape_of_head(sql[:_LONGEST_READ])
     else:

@@ -61,6 +61,7 @@ from mitosis_gate.planner.statement import Span, Statement
 _MOST = 2**64 - 1
 _LONGEST_FOLDED = 255
 """Longer texts are not grouped here: MySQL sorts by their first 1024 bytes only."""
+_MOST_RECIPES = 16
 _PUSHED = -1
 """In a text: the place of the LIMIT for the shards."""
 
@@ -80,9 +81,22 @@ class MergeRule:
     offset: int | None
     pushed: bool
     flags: Flag
+    plans: dict[int, Plan] = field(default_factory=dict, compare=False, repr=False)
+    """Of a statement without literals, by the mask of its shards."""
+    recipes: dict[tuple[int, int], Recipe] = field(default_factory=dict, compare=False, repr=False)
+    """By limit and offset: who merges knows recipes by identity."""
 
     def bind(self, literals: Sequence[Literal], mask: int) -> Plan:
-        shards = self.layout.shards_of(self.pin.mask(literals) & mask)
+        mask &= self.pin.mask(literals)
+        plan = self.plans.get(mask)
+        if plan is None:
+            plan = self._made(literals, mask)
+            if not literals:
+                self.plans[mask] = plan
+        return plan
+
+    def _made(self, literals: Sequence[Literal], mask: int) -> Plan:
+        shards = self.layout.shards_of(mask)
         if not shards:
             return self.layout.one(self.layout.first, self.flags)
         if self.limit is None:
@@ -93,9 +107,17 @@ class MergeRule:
         offset = _number(literals[self.offset]) if self.offset is not None else 0
         if limit is None or offset is None:
             return self.layout.one(shards[0], self.flags)  # MySQL says what is wrong with it
-        recipe = replace(self.recipe, limit=limit, offset=offset)
         pushed = b" LIMIT %d" % min(limit + offset, _MOST) if self.pushed else b""
-        return Merge(shards, self._text(literals, pushed), recipe, self.flags)
+        return Merge(shards, self._text(literals, pushed), self._limited(limit, offset), self.flags)
+
+    def _limited(self, limit: int, offset: int) -> Recipe:
+        found = self.recipes.get((limit, offset))
+        if found is None:
+            if len(self.recipes) >= _MOST_RECIPES:
+                self.recipes.clear()
+            found = replace(self.recipe, limit=limit, offset=offset)
+            self.recipes[limit, offset] = found
+        return found
 
     def _text(self, literals: Sequence[Literal], pushed: bytes) -> bytes:
         return b"".join(

@@ -44,10 +44,12 @@ class Later:
         With parameters that are not literals yet there is no text to send: such a plan only says
         that several shards take part.
         """
-        if any(isinstance(literal, Param) or literal == b"?" for literal in literals):
+        if b"?" in literals or Param in map(type, literals):
             return Merge(self._layout.shards_of(mask), b"", Recipe(), self._flags)
         own = literals[self._before :]
-        rule = next((r for fixed, r in self._made.items() if _fits(fixed, own)), None)
+        rule = self._made.get(())  # that of all literals, nearly always
+        if rule is None:
+            rule = next((r for fixed, r in self._made.items() if _fits(fixed, own)), None)
         if rule is None:
             rule = self._make(own)
         return rule if isinstance(rule, Refuse | UnknownTable) else rule.bind(own, mask)

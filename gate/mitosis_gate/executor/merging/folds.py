@@ -5,6 +5,7 @@ NULLs count for nothing, as in MySQL's aggregate functions.
 
 import operator
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from mitosis_gate.errors import MysqlError
@@ -201,39 +202,45 @@ _COMBINES = {
 }
 
 
-def accumulator(out: Out, columns: Sequence[Column], binary: bool) -> Accumulator:
+Maker = Callable[[], Accumulator]
+"""A new one for each group."""
+
+
+def maker_of(out: Out, columns: Sequence[Column], binary: bool) -> Maker:
     column = columns[out.column]
     match out.fold:
         case Fold.FIRST:
-            return First(out.column)
+            return partial(First, out.column)
         case Fold.COUNT | Fold.SUM:
             return _sum(out.column, columns, binary, out.fold is Fold.COUNT)
         case Fold.SUM_DISTINCT:
             read = number_reader(columns[out.inputs[0]], binary)
-            return Sum(out.inputs[0], read, number_writer(column, binary), False, True)
+            return partial(Sum, out.inputs[0], read, number_writer(column, binary), False, True)
         case Fold.COUNT_DISTINCT:
-            return CountDistinct(out.inputs, number_writer(column, binary))
+            return partial(CountDistinct, out.inputs, number_writer(column, binary))
         case Fold.AVG:
-            total, count = out.inputs
-            return Average(
-                _sum(total, columns, binary, False),
-                _sum(count, columns, binary, True),
-                columns[total].decimals,
-                column.decimals,
-                number_writer(column, binary),
-            )
+            return _average(out, columns, binary)
         case Fold.MIN | Fold.MAX:
             compared = out.inputs[0] if out.inputs else out.column
             key = SortKey(compared, out.compare, out.fold is Fold.MAX)
-            return Extreme(out.column, compared, key_maker(key, columns[compared], binary))
+            return partial(Extreme, out.column, compared, key_maker(key, columns[compared], binary))
     combine, neutral = _COMBINES[out.fold]
     if column.type not in INTEGERS:
-        return BitStrings(out.column, combine)
+        return partial(BitStrings, out.column, combine)
     read, write = number_reader(column, binary), number_writer(column, binary)
-    return Bits(out.column, combine, neutral, read, write)
+    return partial(Bits, out.column, combine, neutral, read, write)
 
 
-def _sum(column: int, columns: Sequence[Column], binary: bool, is_count: bool) -> Sum:
+def _sum(column: int, columns: Sequence[Column], binary: bool, is_count: bool) -> Callable[[], Sum]:
     definition = columns[column]
     read, write = number_reader(definition, binary), number_writer(definition, binary)
-    return Sum(column, read, write, is_count, False)
+    return partial(Sum, column, read, write, is_count, False)
+
+
+def _average(out: Out, columns: Sequence[Column], binary: bool) -> Maker:
+    total, count = out.inputs
+    scales = columns[total].decimals, columns[out.column].decimals
+    write = number_writer(columns[out.column], binary)
+    sums = _sum(total, columns, binary, False)
+    counts = _sum(count, columns, binary, True)
+    return lambda: Average(sums(), counts(), *scales, write)

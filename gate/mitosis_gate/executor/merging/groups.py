@@ -11,7 +11,7 @@ from itertools import chain, pairwise
 from typing import Any
 
 from mitosis_gate.errors import ResultTooLarge
-from mitosis_gate.executor.merging.folds import Accumulator, accumulator
+from mitosis_gate.executor.merging.folds import Accumulator, Maker, maker_of
 from mitosis_gate.executor.merging.keys import key_maker
 from mitosis_gate.executor.merging.rows import Format, Raw
 from mitosis_gate.planner.plan import Fold, Out, Recipe, SortKey
@@ -74,25 +74,27 @@ class Groups:
         rows: Format,
         binary: bool,
         resorted: Resorted | None = None,
+        makers: Sequence[Maker] = (),
     ) -> None:
+        """`makers`: what `makers_of` gives, when that is known."""
         assert recipe.groups is not None
         self._columns = columns
         self._rows = rows
-        self._binary = binary
         self._resorted = resorted
         self._hidden = recipe.hidden
         self._keys = len(recipe.order)
         self._group_keys = recipe.groups
         self._value_keys = recipe.groups + recipe.values if recipe.values else 0
-        self._outs = recipe.columns or tuple(map(Out, range(recipe.hidden, len(columns))))
-        self._places = [out.column for out in self._outs]
+        outs = outs_of(recipe, columns)
+        self._makers = makers or makers_of(recipe, columns, binary)
+        self._places = [out.column for out in outs]
         self._is_suffix = self._places == list(range(recipe.hidden, len(columns)))
         """What goes out is what a shard's row ends in."""
         self._is_distinct = (
             self._is_suffix
             and resorted is None
             and recipe.groups > 0
-            and all(out.fold is Fold.FIRST for out in self._outs)
+            and all(out.fold is Fold.FIRST for out in outs)
         )
         self._last_group: object = _NO_KEY
         self._last_value: object = _NO_KEY
@@ -136,7 +138,7 @@ class Groups:
         return [key[:size] for key in keys] if size else [()] * len(keys)
 
     def _accumulators(self) -> list[Accumulator]:
-        return [accumulator(out, self._columns, self._binary) for out in self._outs]
+        return [make() for make in self._makers]
 
     def _take(
         self,
@@ -185,15 +187,29 @@ class Groups:
         return []
 
 
+def outs_of(recipe: Recipe, columns: Sequence[Column]) -> tuple[Out, ...]:
+    return recipe.columns or tuple(map(Out, range(recipe.hidden, len(columns))))
+
+
+def makers_of(recipe: Recipe, columns: Sequence[Column], binary: bool) -> list[Maker]:
+    """What folds the columns of the answer, for a result with these columns."""
+    return [maker_of(out, columns, binary) for out in outs_of(recipe, columns)]
+
+
 def groups_of(
-    recipe: Recipe, columns: Sequence[Column], rows: Format, binary: bool, sort_bytes: int
+    recipe: Recipe,
+    columns: Sequence[Column],
+    rows: Format,
+    binary: bool,
+    sort_bytes: int,
+    makers: Sequence[Maker] = (),
 ) -> Groups:
     """What folds the rows of a result with these columns."""
     resorted = None
     if recipe.resort:
         wanted = None if recipe.limit is None else recipe.offset + recipe.limit
         resorted = Resorted(recipe.resort, columns, binary, wanted, sort_bytes)
-    return Groups(recipe, columns, rows, binary, resorted)
+    return Groups(recipe, columns, rows, binary, resorted, makers)
 
 
 def _changes(keys: Sequence[Any], last: object) -> list[int]:

@@ -8,7 +8,7 @@ from functools import lru_cache
 from itertools import chain
 
 from mitosis_gate.executor import merge
-from mitosis_gate.executor.merging.groups import groups_of
+from mitosis_gate.executor.merging.groups import groups_of, makers_of, outs_of
 from mitosis_gate.executor.merging.keys import Keys
 from mitosis_gate.executor.merging.ordered import Run, next_rows
 from mitosis_gate.executor.merging.rows import BinaryRows, Format, TextRows
@@ -24,7 +24,18 @@ _EOF_BYTES, _OK_BYTES = 9, 11
 class Whole:
     """What becomes of answers that begin with `head`, by `recipe`."""
 
-    __slots__ = ("_binary", "_columns", "_keys", "_rows", "_sort_bytes", "head", "recipe")
+    __slots__ = (
+        "_binary",
+        "_columns",
+        "_is_total",
+        "_keys",
+        "_makers",
+        "_places",
+        "_rows",
+        "_sort_bytes",
+        "head",
+        "recipe",
+    )
 
     def __init__(self, recipe: Recipe, head: bytes, binary: bool, sort_bytes: int) -> None:
         definitions = definitions_of(head)
@@ -37,6 +48,11 @@ class Whole:
         self._keys = Keys(recipe.order, self._columns, self._rows, binary)
         self._binary = binary
         self._sort_bytes = sort_bytes
+        is_folded = recipe.groups is not None
+        self._makers = makers_of(recipe, self._columns, binary) if is_folded else []
+        self._places = [out.column for out in outs_of(recipe, self._columns)]
+        self._is_total = recipe.groups == 0 and not recipe.order
+        """All rows become one, and none is looked at more than once."""
 
     def merged(self, batches: Sequence[list[bytes]]) -> list[bytes]:
         """The rows of the answer from the rows of each shard."""
@@ -45,7 +61,9 @@ class Whole:
             rows = self._ordered(batches)
         else:
             rows = list(chain.from_iterable(batches))
-            if recipe.groups is not None:
+            if self._is_total and len(rows) > 1:
+                rows = [self._total(rows)]
+            elif recipe.groups is not None:
                 rows = self._grouped([()] * len(rows), rows)
         if recipe.limit is not None:
             return rows[recipe.offset : recipe.offset + recipe.limit]
@@ -63,9 +81,20 @@ class Whole:
         return rows if self.recipe.groups is None else self._grouped(keys, rows)
 
     def _grouped(self, keys: Sequence[object], rows: Sequence[bytes]) -> list[bytes]:
-        groups = groups_of(self.recipe, self._columns, self._rows, self._binary, self._sort_bytes)
+        groups = groups_of(
+            self.recipe, self._columns, self._rows, self._binary, self._sort_bytes, self._makers
+        )
         finished = groups.add(keys, rows) if rows else []
         return finished + groups.end()
+
+    def _total(self, rows: Sequence[bytes]) -> bytes:
+        values = self._rows.leading(rows, len(self._columns))
+        results = []
+        for make in self._makers:
+            accumulator = make()
+            accumulator.add(values, 0, len(rows), ())
+            results.append(accumulator.result())
+        return self._rows.pack(results, self._places)
 
 
 class Wholes:
