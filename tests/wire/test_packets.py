@@ -6,6 +6,7 @@ import pytest
 from mitosis_gate.errors import BadHandshake, GateError, MalformedPacket, NotSupported
 from mitosis_gate.wire import constants as c
 from mitosis_gate.wire import packets
+from mitosis_gate.wire.codec import lenenc, lenenc_bytes
 
 
 @pytest.mark.parametrize("name", captures.NAMES)
@@ -113,3 +114,32 @@ def test_an_error_of_a_backend_goes_on_unchanged():
 def test_a_broken_greeting_is_an_error(data):
     with pytest.raises(GateError):
         packets.greeting(data)
+
+
+@pytest.mark.parametrize(
+    "ok",
+    [
+        packets.Ok(),
+        packets.Ok(3, 7, c.STATUS_IN_TRANS, 2),
+        packets.Ok(251, 7, c.STATUS_IN_TRANS, 2),
+        packets.Ok(3, 1 << 40, c.STATUS_AUTOCOMMIT, 9, b"Rows matched: 3"),
+        packets.Ok(1, 0, c.STATUS_AUTOCOMMIT, 0, b"x"),
+    ],
+)
+@pytest.mark.parametrize("first", [c.OK, c.EOF])
+def test_an_ok_packet_is_told_without_the_state_of_the_session(ok, first):
+    flags = ok.status | c.STATUS_SESSION_STATE_CHANGED
+    sent = b"".join(
+        (
+            bytes((first,)) + lenenc(ok.affected) + lenenc(ok.last_insert_id),
+            flags.to_bytes(2, "little") + ok.warnings.to_bytes(2, "little"),
+            lenenc_bytes(ok.info) + b"\x05\x03\x03\x00\x01x",
+        )
+    )
+    assert packets.without_session_state(sent) == ok.pack(first)
+    assert packets.status_and_warnings(sent) == (flags, ok.warnings)
+
+
+def test_an_ok_packet_that_is_too_short_is_malformed():
+    with pytest.raises(MalformedPacket):
+        packets.status_and_warnings(b"\0\0\0\2")

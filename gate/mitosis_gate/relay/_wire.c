@@ -1,8 +1,8 @@
 /* Plain TCP connections that are read and written without the event loop's transports.
 
    A wire stands between a transport of uvloop and its protocol. It reads the socket itself when its
-   watch says that there is something, and `send_now` writes to it directly when nothing is queued
-   in the transport. All else is the transport's: queues, their limits, the end of the stream, errors
+   watch says that there is something, and writes to it directly when nothing is queued in the
+   transport. All else is the transport's: queues, their limits, the end of the stream, errors
    and closing. A watch is an epoll of its own, which the event loop watches as one descriptor.
 
    The descriptor belongs to the transport, which closes it only after it has called
@@ -202,7 +202,8 @@ wire_detach(PyObject *self, PyObject *nothing)
 static PyObject *
 wire_write(PyObject *self, PyObject *data)
 {
-    if (enqueue((Wire *)self, data) < 0)
+    int done = PyBytes_CheckExact(data) ? send_now(self, data) : enqueue((Wire *)self, data);
+    if (done < 0)
         return NULL;
     Py_RETURN_NONE;
 }

@@ -279,6 +279,23 @@ def is_short_ok(payload: bytes) -> bool:
     return len(payload) == 7 and payload[1] < 0xFB and payload[2] < 0xFB
 
 
+def status_and_warnings(payload: bytes) -> tuple[int, int]:
+    """Of an OK packet, also one that ends rows."""
+    if len(payload) >= 7 and payload[1] < 0xFB and payload[2] < 0xFB:
+        return payload[3] | payload[4] << 8, payload[5] | payload[6] << 8
+    found = ok(payload, False)
+    return found.status, found.warnings
+
+
+def without_session_state(payload: bytes) -> bytes:
+    """An OK packet for a client that did not agree to session tracking."""
+    has_places = len(payload) >= 7 and payload[1] < 0xFB and payload[2] < 0xFB
+    if has_places and payload[7:8] in (b"", b"\0"):
+        changed = c.STATUS_SESSION_STATE_CHANGED >> 8
+        return bytes((*payload[:4], payload[4] & ~changed, *payload[5:7]))
+    return ok(payload, False).pack(payload[0])
+
+
 def ok(payload: bytes, tracks: bool) -> Ok:
     """Read an OK packet, also one that ends rows; `tracks`: CLIENT_SESSION_TRACK was agreed."""
     if is_short_ok(payload):

@@ -49,6 +49,8 @@ class Scanner(ScannerState):
     __slots__ = (
         "_head",
         "_left",
+        "_ok",
+        "_ok_of",
         "prepared",
         "sends_file",
     )
@@ -68,6 +70,9 @@ class Scanner(ScannerState):
         self.prepared: packets.Prepared | None = None
         self._head = b""
         """Columns of the answer before: most often the next answer begins with the same bytes."""
+        self._ok_of = b""
+        self._ok = packets.Ok()
+        """What `_ok_of` says."""
         self._held = b""
         self._left = 0
         self._skip = 0
@@ -229,15 +234,10 @@ class Scanner(ScannerState):
         if last[0] == c.EOF and self.keeps_eof:
             self.warnings = last[1] | last[2] << 8
             status = last[3] | last[4] << 8
-        elif len(last) == 7:  # nothing affected, no id, no text, as at the end of rows
-            status = last[3] | last[4] << 8
-            self.warnings = last[5] | last[6] << 8
         else:
-            ok = packets.ok(last, False)
-            status = ok.status
-            self.warnings = ok.warnings
+            status, self.warnings = packets.status_and_warnings(last)
         if self.strips and status & c.STATUS_SESSION_STATE_CHANGED:
-            plain = frame(packets.ok(last, False).pack(last[0]), data[at + 3])
+            plain = frame(packets.without_session_state(last), data[at + 3])
             data = b"".join((data[:at], plain, data[end:]))
             end = at + len(plain)
         self.status = status
@@ -265,9 +265,11 @@ class Scanner(ScannerState):
         """What the end of the answer tells; meaningless after an error."""
         if not self.last:
             return packets.Ok(status=self.status, warnings=self.warnings)
-        if self.last[0] == c.EOF and self.keeps_eof:
-            return packets.read_eof(self.last)
-        return packets.ok(self.last, True)
+        if self._ok_of is not self.last:
+            self._ok_of = self.last
+            is_eof = self.last[0] == c.EOF and self.keeps_eof
+            self._ok = packets.read_eof(self.last) if is_eof else packets.ok(self.last, True)
+        return self._ok
 
     def _begin_definitions(self, prepared: packets.Prepared) -> None:
         self.prepared = prepared
