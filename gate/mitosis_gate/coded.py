@@ -1,26 +1,34 @@
-"""A client that asked for compression: what stands between its socket and its session.
+"""A client that asked for compression or optional metadata: what stands between socket and session.
 
 The session neither sees nor pays anything of it: it reads and writes the plain protocol.
 """
 
 import asyncio
-from typing import Any
+from typing import Any, Protocol
 
 from mitosis_gate import metrics
 from mitosis_gate.errors import ProtocolViolation
-from mitosis_gate.wire.compress import Compression
 
 
-class CompressedTransport(asyncio.Transport):
+class Coding(Protocol):
+    """Both directions of one connection; what comes in parts is kept until it is whole."""
+
+    def pack(self, data: bytes) -> bytes: ...
+
+    def unpack(self, data: bytes) -> bytes:
+        """Raises ProtocolViolation."""
+
+
+class CodedTransport(asyncio.Transport):
     """What the session writes to."""
 
-    def __init__(self, inner: asyncio.Transport, compression: Compression) -> None:
+    def __init__(self, inner: asyncio.Transport, coding: Coding) -> None:
         super().__init__()
         self._inner = inner
-        self._compression = compression
+        self._coding = coding
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
-        self._inner.write(self._compression.pack(bytes(data)))
+        self._inner.write(self._coding.pack(bytes(data)))
 
     def close(self) -> None:
         self._inner.close()
@@ -44,19 +52,17 @@ class CompressedTransport(asyncio.Transport):
         return self._inner.get_write_buffer_size()
 
 
-class CompressedProtocol(asyncio.Protocol):
+class CodedProtocol(asyncio.Protocol):
     """What the socket calls."""
 
-    def __init__(
-        self, session: asyncio.Protocol, inner: asyncio.Transport, compression: Compression
-    ) -> None:
+    def __init__(self, session: asyncio.Protocol, inner: asyncio.Transport, coding: Coding) -> None:
         self._session = session
         self._inner = inner
-        self._compression = compression
+        self._coding = coding
 
     def data_received(self, data: bytes) -> None:
         try:
-            plain = self._compression.unpack(data)
+            plain = self._coding.unpack(data)
         except ProtocolViolation as exc:
             metrics.PROTOCOL_VIOLATIONS.labels(kind=type(exc).__name__).inc()
             self._inner.abort()

@@ -9,12 +9,12 @@ import asyncio
 import ipaddress
 import logging
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 from mitosis_gate import metrics
 from mitosis_gate.backends.account import Account
-from mitosis_gate.compressed import CompressedProtocol, CompressedTransport
+from mitosis_gate.coded import CodedProtocol, CodedTransport, Coding
 from mitosis_gate.errors import (
     AccessDeniedToDatabase,
     BadHandshake,
@@ -36,6 +36,7 @@ from mitosis_gate.wire import auth, charsets, packets, proxy
 from mitosis_gate.wire import constants as c
 from mitosis_gate.wire.codec import frame
 from mitosis_gate.wire.compress import Compression, Zlib, Zstd
+from mitosis_gate.wire.optional_metadata import OptionalMetadata
 
 log = logging.getLogger(__name__)
 
@@ -62,6 +63,7 @@ _OFFERED = (
     | c.CLIENT_PLUGIN_AUTH_LENENC_CLIENT_DATA
     | c.CLIENT_SESSION_TRACK
     | c.CLIENT_DEPRECATE_EOF
+    | c.CLIENT_OPTIONAL_RESULTSET_METADATA
     | c.CLIENT_QUERY_ATTRIBUTES
 )
 
@@ -399,18 +401,21 @@ class Entrance(asyncio.BufferedProtocol):
         session.read_on()
 
     def _hand_over(self, session: Session, login: packets.Login) -> None:
-        """From here on the session has the transport, paused; with compression, another's."""
+        """From here on the session has the transport, paused; or what codes its bytes."""
         transport = self._transport
         assert transport is not None
-        agreed = login.capabilities & self._capabilities
-        if not agreed & (c.CLIENT_COMPRESS | c.CLIENT_ZSTD_COMPRESSION_ALGORITHM):
+        codings = tuple(_codings(session, login, login.capabilities & self._capabilities))
+        if not codings:
             session.adopt(transport)
             return
         transport.pause_reading()
-        zlib = agreed & c.CLIENT_COMPRESS
-        compression = Compression(Zlib() if zlib else Zstd(login.compression_level))
-        transport.set_protocol(CompressedProtocol(session, transport, compression))
-        session.connection_made(CompressedTransport(transport, compression))
+        protocol: asyncio.Protocol = session
+        for coding in reversed(codings):
+            protocol = CodedProtocol(protocol, transport, coding)
+        transport.set_protocol(protocol)
+        for coding in codings:
+            transport = CodedTransport(transport, coding)
+        session.connection_made(transport)
 
     # ends
 
@@ -434,3 +439,13 @@ class Entrance(asyncio.BufferedProtocol):
         metrics.LOGINS.labels(outcome="refused" if refused else "broken").inc()
         if not refused:
             metrics.PROTOCOL_VIOLATIONS.labels(kind=kind).inc()
+
+
+def _codings(session: Session, login: packets.Login, agreed: int) -> Iterator[Coding]:
+    """What stands between the socket and the session, from the socket on."""
+    if agreed & (c.CLIENT_COMPRESS | c.CLIENT_ZSTD_COMPRESSION_ALGORITHM):
+        zlib = agreed & c.CLIENT_COMPRESS
+        yield Compression(Zlib() if zlib else Zstd(login.compression_level))
+    if agreed & c.CLIENT_OPTIONAL_RESULTSET_METADATA:
+        keeps_eof = not agreed & c.CLIENT_DEPRECATE_EOF
+        yield OptionalMetadata(keeps_eof, lambda: session.own("resultset_metadata") != "NONE")

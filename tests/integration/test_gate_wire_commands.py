@@ -4,7 +4,7 @@ import struct
 
 import pymysql
 import pytest
-from gates import GateProcess, Shards
+from gates import KEYSPACE, PASSWORD, USER, GateProcess, Shards
 from pymysql.constants import CLIENT
 from waiting import wait_until
 
@@ -325,3 +325,106 @@ def test_a_reset_ends_transaction_and_variables(gate, raw):
     assert raw.ask(c.COM_RESET_CONNECTION)[0] == c.OK
     assert raw.query("SELECT @mine, @@time_zone") == ((None, "SYSTEM"),)
     assert raw.query("SELECT name FROM users WHERE user_id = 1") == (("n1",),)
+
+
+# CLIENT_OPTIONAL_RESULTSET_METADATA
+
+METADATA = c.CLIENT_OPTIONAL_RESULTSET_METADATA
+
+
+_LAST = 0x7FFFFFFF
+"""Stands for the statement that was prepared last."""
+
+
+def answers(client, *commands):
+    """All packets of the answers, each with its number; those of statements are left out."""
+    found = []
+    for command in commands:
+        number = getattr(client, "prepared", b"")
+        client.send(command[0], command[1:].replace(struct.pack("<I", _LAST), number))
+        client.connection._next_seq_id = 0
+        client.send(c.COM_PING)
+        head = client.connection._read_bytes(4)
+        while True:
+            size = int.from_bytes(head[:3], "little")
+            found.append((head[3], client.connection._read_bytes(size)))
+            head = client.connection._read_bytes(4)
+            if head[3] == 1:  # the answer to the ping
+                client.connection._read_bytes(int.from_bytes(head[:3], "little"))
+                break
+        if command[0] == c.COM_STMT_PREPARE:
+            ((one, first), *_) = found
+            client.prepared = first[1:5]
+            found[0] = (one, first[:1] + first[5:])
+    return found
+
+
+def set_metadata(mode):
+    return b"\x03SET resultset_metadata = " + mode
+
+
+@pytest.mark.parametrize("deprecates_eof", [0, c.CLIENT_DEPRECATE_EOF])
+@pytest.mark.parametrize("mode", [b"FULL", b"NONE", b"DEFAULT"])
+def test_metadata_stay_away_as_from_a_server(gate, shards, raw, mode, deprecates_eof):
+    commands = [
+        set_metadata(mode),
+        b"\x03SELECT 1, 'a'",
+        b"\x03SHOW WARNINGS",
+        b"\x03SELECT no_such_column",
+        b"\x03SELECT code FROM countries",
+        b"\x03DO 1",
+        b"\x16SELECT code FROM countries WHERE code = ?",
+        b"\x17" + execute(_LAST, 5),
+        b"\x16SELECT 5",
+        b"\x17" + execute(_LAST, flags=1),
+        b"\x1c" + struct.pack("<II", _LAST, 5),
+        b"\x16DO 1",
+        b"\x04countries\0",
+        b"\x1f",
+        b"\x03SELECT 1",
+    ]
+    if deprecates_eof:  # the EOF behind columns of the gate does not tell that more follows
+        commands.append(b"\x03SELECT 1; SELECT 2, 3; DO 1")
+    flags = METADATA | deprecates_eof | CLIENT.MULTI_STATEMENTS
+    direct = pymysql.connect(
+        host="127.0.0.1",
+        port=shards.servers[0].port,
+        user=USER,
+        password=PASSWORD,
+        database=KEYSPACE,
+        client_flag=flags,
+        autocommit=None,
+    )
+    with Raw(gate, client_flag=flags, autocommit=None) as through:
+        server = Raw.__new__(Raw)
+        server.connection = direct
+        with server:
+            for command in commands:
+                assert answers(through, command) == answers(server, command), command
+
+
+def test_rows_of_several_shards_come_without_metadata(gate, raw):
+    with Raw(gate, client_flag=METADATA, autocommit=None) as client:
+        (ok,) = answers(client, set_metadata(b"none"))
+        assert ok[1][0] == c.OK
+        for sql, rows in (
+            (b"SELECT user_id FROM users ORDER BY user_id", [b"%d" % n for n in range(6)]),
+            (b"SELECT COUNT(*) FROM users", [b"6"]),
+            (b"SELECT user_id FROM users WHERE user_id = 3", [b"3"]),
+        ):
+            first, end, *rest = answers(client, b"\x03" + sql)
+            assert first == (1, b"\1\0") and end[1][0] == c.EOF
+            assert [payload for _, payload in rest[:-1]] == [packets.text_row([r]) for r in rows]
+            assert [number for number, _ in rest] == list(range(3, 4 + len(rows)))
+
+
+def test_metadata_cannot_be_left_out_for_clients_that_did_not_agree(gate):
+    with Raw(gate) as client:
+        with pytest.raises(pymysql.MySQLError) as raised:
+            client.query("SET resultset_metadata = NONE")
+        assert raised.value.args == (3640, "The client doesn't support optional metadata transfer")
+        client.query("SET resultset_metadata = FULL")
+        assert client.query("SELECT @@resultset_metadata") == (("FULL",),)
+        with pytest.raises(pymysql.MySQLError) as raised:
+            client.query("SET resultset_metadata = 5")
+        assert raised.value.args[0] == 1231

@@ -1,8 +1,9 @@
 """Carries out what concerns the gate's own session variables."""
 
-from mitosis_gate.errors import InTransaction
+from mitosis_gate.errors import InTransaction, MysqlError
 from mitosis_gate.executor.client import Client
 from mitosis_gate.planner.plan import Assignment, OwnVariables
+from mitosis_gate.wire import constants as c
 from mitosis_gate.wire import packets
 
 
@@ -12,6 +13,11 @@ def assign(client: Client, assignment: Assignment) -> None:
             "transaction_mode can't be changed while a transaction is in progress: "
             "COMMIT or ROLLBACK first"
         )
+    if (
+        assignment.value == b"NONE"
+        and not client.capabilities & c.CLIENT_OPTIONAL_RESULTSET_METADATA
+    ):
+        raise MysqlError(3640, "HY000", "The client doesn't support optional metadata transfer")
     client.set_own(assignment.name, assignment.value.decode() or None)
 
 

@@ -1,4 +1,4 @@
-"""Session variables of the gate itself: the servers do not know them.
+"""Session variables of the gate itself: the servers do not know them, or not what they are.
 
 SET takes them among others. They are answered in `SELECT @@name [AS alias], ...` that asks for
 nothing else, and in `SHOW VARIABLES LIKE 'name'`; anywhere else the server says that it knows no
@@ -20,8 +20,10 @@ OWN: Mapping[str, tuple[str, ...]] = {
     "gate_read_from": ("primary", "replica"),
     "gate_gtids": (),
     "gate_statement_seconds": (),
+    "resultset_metadata": ("FULL", "NONE"),
 }
 """The values of each, the usual one first; no values: a number of seconds."""
+_METADATA = {"full": b"FULL", "1": b"FULL", "none": b"NONE", "0": b"NONE"}
 _SCOPES = frozenset({"", "session", "local"})
 
 
@@ -32,6 +34,8 @@ def judged(name: str, value: bytes, plain: str) -> Assignment | Refuse:
         return Assignment(name, b"", SetClass.OWN)
     if name == "gate_gtids":
         return _token(name, plain)
+    if name == "resultset_metadata":
+        return _metadata(name, plain)
     choices = OWN[name]
     if (choices and wanted not in choices) or (not choices and not _is_seconds(wanted)):
         told = ", ".join(choices) or "a number of seconds"
@@ -39,6 +43,14 @@ def judged(name: str, value: bytes, plain: str) -> Assignment | Refuse:
             f"Variable '{name}' can't be set to the value of '{plain}': it takes {told}", 1231
         )
     return Assignment(name, wanted.encode(), SetClass.OWN)
+
+
+def _metadata(name: str, plain: str) -> Assignment | Refuse:
+    """MySQL's own, but it is the gate that obeys it."""
+    value = _METADATA.get(plain.lower())
+    if value is None:
+        return Refuse(1231, "42000", f"Variable '{name}' can't be set to the value of '{plain}'")
+    return Assignment(name, value, SetClass.OWN)
 
 
 _TOKEN = re.compile(r"(?:[a-z0-9*][a-z0-9-]*=(?:\?|[0-9a-z_:, -]+)(?:;|$))*", re.IGNORECASE)

@@ -39,7 +39,6 @@ _REFUSED = {
     "super_read_only": "it belongs to the operator",
     "read_only": "it belongs to the operator",
     "character_set_filesystem": "files of the servers are out of reach",
-    "resultset_metadata": "the gate reads the columns of results",
 }
 _OFF_ONLY = frozenset({"sql_auto_is_null"})
 """Refused, but some frameworks make sure that it is off, as it is."""

@@ -36,6 +36,15 @@ SET GLOBAL transaction_mode = 'single'
 SET gate_statement_seconds = 2.5
 --> set own: SESSION gate_statement_seconds=2.5
 
+SET SESSION resultset_metadata = none
+--> set own: SESSION resultset_metadata=NONE
+
+SELECT @@resultset_metadata
+--> own resultset_metadata as @@resultset_metadata
+
+SET resultset_metadata = 5
+--> 1231 (42000) Variable 'resultset_metadata' can't be set to the value of '5'
+
 SET gate_statement_seconds = 'long'
 --> 1231 (42000) [gate] Variable 'gate_statement_seconds' can't be set to the value of 'long': it takes a number of seconds
 
