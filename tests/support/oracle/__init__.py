@@ -7,4 +7,5 @@ queries.py     SELECT statements
 writes.py      INSERT, REPLACE, UPDATE, DELETE
 compare.py     one statement, two answers: the same, a refusal, or a difference
 rounds.py      fill both sides, run statements, keep count
+parts.py       many rounds, in several processes
 """

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from oracle.expressions import Expressions, Source
 from oracle.schemas import Table, View
 
+_BRANCH = re.compile(r"\b(?:CASE|IF)\b")
 _NAMED = re.compile(r"\b(users|orders)(?= [uov]\b)")
 
 
@@ -24,6 +25,12 @@ class Statement:
     told as BIGINT, an ENUM as VARCHAR: which way depends on its plan."""
     folds: bool = False
     """Of values that are equal and look different any may stand for the others."""
+
+    @property
+    def branches(self) -> bool:
+        """MySQL gives a number of CASE or IF the digits of the branch that was taken, or those of
+        the column when its rows went through a temporary table: which way depends on its plan."""
+        return bool(_BRANCH.search(self.text))
 
 
 class Queries:

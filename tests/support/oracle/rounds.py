@@ -3,6 +3,7 @@
 So `--seed S --statements N` with the seed of a round repeats what that round did.
 """
 
+import json
 import random
 import re
 from collections import Counter
@@ -87,8 +88,34 @@ class Count:
     differences: list[str] = field(default_factory=list)
 
     @property
+    def statements(self) -> int:
+        return self.answered + self.refusals.total()
+
+    @property
     def refused_share(self) -> float:
         return self.refused_reads / max(1, self.reads)
+
+    def add(self, other: "Count") -> None:
+        self.answered += other.answered
+        self.reads += other.reads
+        self.refused_reads += other.refused_reads
+        self.refusals += other.refusals
+        self.examples = other.examples | self.examples
+        self.differences += other.differences
+
+    def as_json(self) -> str:
+        """One line, for whoever keeps results."""
+        return json.dumps(
+            {
+                "statements": self.statements,
+                "compared": self.answered,
+                "differences": len(self.differences),
+                "valid_selects": self.reads,
+                "refused_selects": self.refused_reads,
+                "refused_share": round(self.refused_share, 6),
+                "refusals": dict(self.refusals.most_common()),
+            }
+        )
 
     def report(self) -> str:
         lines = [
