@@ -22,6 +22,10 @@ STATES = (
     "ScannerState",
     "LaneState",
     "BranchesState",
+    "LanesState",
+    "PlannerState",
+    "PointState",
+    "PoolState",
     "StatementState",
 )
 

@@ -92,7 +92,7 @@ async def gate():
             named=lambda user: [a for a in ACCOUNTS if a.user == user],
             user=lambda account: USERS.get(account.user),
         ),
-        planners=SimpleNamespace(),
+        planners=SimpleNamespace(planner=lambda keyspace: None),
         execute=lambda *_: None,
         commits=Commits.of(Decisions(topology, None), settings, {}),
     )

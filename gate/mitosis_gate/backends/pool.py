@@ -16,7 +16,7 @@ from mitosis_gate.backends import connection as backend
 from mitosis_gate.backends.account import Account
 from mitosis_gate.backends.connection import BackendConnection, Target
 from mitosis_gate.errors import GateError, PoolExhausted
-from mitosis_gate.relay import LaneState
+from mitosis_gate.relay import LaneState, PoolState
 from mitosis_gate.settings import Settings
 
 
@@ -85,7 +85,7 @@ class Lane(LaneState):
         return self.pool.kill(connection, query_only=True)
 
 
-class Pool:
+class Pool(PoolState):
     def __init__(self, target: Target, settings: Settings) -> None:
         self.target = target
         self.retired = False

@@ -31,6 +31,7 @@ from mitosis_gate.errors import (
     Unavailable,
     UnknownDatabase,
 )
+from mitosis_gate.relay import LanesState
 from mitosis_gate.settings import BackendTls, Settings
 from mitosis_routing.table import (
     InstanceRoute,
@@ -64,13 +65,13 @@ class PoolFacts:
     waiting: int
 
 
-class Lanes:
+class Lanes(LanesState):
     """The way of one account to each shard of one table, by index; None: wait for it.
 
     Kept by sessions for as long as `current`.
     """
 
-    __slots__ = ("current", "lanes", "named", "table")
+    __slots__ = ("named", "table")
 
     def __init__(self, table: RoutingTable, lanes: tuple[Lane | None, ...]) -> None:
         self.table = table

@@ -37,7 +37,7 @@ _DIGITS = b"0123456789"
 _OTHER_VARIANTS = 16
 
 
-class Planner:
+class Planner(relay.PlannerState):
     """Plans the statements of one keyspace under one routing table and one schema.
 
     Its facts never change: a new table or schema needs a new Planner, whose cache starts empty.

@@ -6,6 +6,7 @@ from functools import cache
 from typing import Protocol
 from zlib import crc32
 
+from mitosis_gate import relay
 from mitosis_gate.planner.layout import Layout
 from mitosis_gate.planner.pins import KeyReader, Literal, Pin, Slot
 from mitosis_gate.planner.plan import (
@@ -72,14 +73,14 @@ class Several(Protocol):
 _QUOTE, _SPACE, _ZERO = b"' 0"
 
 
-class Point:
+class Point(relay.PointState):
     """One sharded table whose key equals one literal: the shape of nearly all statements.
 
     Plain whole numbers and plain text, which need no conversion, go straight from the bytes of the
     statement to the plan; everything else goes to the rule that knows all cases.
     """
 
-    __slots__ = ("_characters", "_digits", "_mask", "_otherwise", "_plans", "index")
+    __slots__ = ("_otherwise",)
     cacheable = True
 
     def __init__(self, layout: Layout, reader: KeyReader, slot: Slot, otherwise: Flagged) -> None:

@@ -25,6 +25,10 @@ SessionState = _chosen.SessionState
 BackendState = _chosen.BackendState
 ScannerState = _chosen.ScannerState
 LaneState = _chosen.LaneState
+LanesState = _chosen.LanesState
+PoolState = _chosen.PoolState
+PointState = _chosen.PointState
+PlannerState = _chosen.PlannerState
 BranchesState = _chosen.BranchesState
 StatementState = _chosen.StatementState
 learn = _chosen.learn
@@ -36,6 +40,10 @@ __all__ = [
     "BackendState",
     "BranchesState",
     "LaneState",
+    "LanesState",
+    "PlannerState",
+    "PointState",
+    "PoolState",
     "ScannerState",
     "SessionState",
     "StatementState",

@@ -150,12 +150,9 @@ static PyObject *
 time_to_rest(PyObject *lane)
 {
     PyObject *pool = AT(lane, L_POOL);
-    PyObject *waiting = PyObject_GetAttr(pool, n_waiting);
-    if (waiting == NULL)
+    if (!is_a(pool, pool_type) || PyObject_Size(AT(pool, O_WAITING)) != 0)
         return NULL;
-    Py_ssize_t count = PyObject_Size(waiting);
-    Py_DECREF(waiting);
-    return count == 0 ? PyObject_GetAttr(pool, n_now) : NULL;
+    return Py_NewRef(AT(pool, O_NOW));
 }
 
 /* As `forward`, for an answer. */

@@ -6,12 +6,9 @@
 static PyObject *
 planner_in_force(PyObject *self)
 {
-    PyObject *planners = PyObject_GetAttr(AT(self, S_SERVICES), n_planners);
-    if (planners == NULL)
-        return NULL;
-    PyObject *planner = PyObject_CallMethodObjArgs(planners, n_planner, AT(self, S_HOME), NULL);
-    Py_DECREF(planners);
-    if (planner == NULL || (planner != Py_None && planner == AT(self, S_PLANNER)))
+    PyObject *planner =
+        PyObject_CallFunctionObjArgs(AT(self, S_PLANNER_OF), AT(self, S_HOME), NULL);
+    if (planner == NULL || (is_a(planner, planner_type) && planner == AT(self, S_PLANNER)))
         return planner;
     Py_DECREF(planner);
     return NULL;
@@ -23,15 +20,10 @@ PyObject *
 lane_of(PyObject *self, PyObject *plan)
 {
     Py_ssize_t shard = number_of(plan, n_shard);
-    PyObject *lanes = PyObject_GetAttr(AT(self, S_LANES), n_lanes);
     PyObject *lane = NULL;
-    if (lanes != NULL && shard >= 0)
-        lane = PyTuple_GetItem(lanes, shard);
-    if (lane != NULL && !is_a(lane, lane_type))
-        lane = NULL;
-    Py_XINCREF(lane);
-    Py_XDECREF(lanes);
-    return lane;
+    if (shard >= 0)
+        lane = PyTuple_GetItem(AT(AT(self, S_LANES), N_LANES), shard);
+    return lane != NULL && is_a(lane, lane_type) ? Py_NewRef(lane) : NULL;
 }
 
 /* The connection that a statement may take at once, borrowed; NULL: none. */
@@ -115,18 +107,16 @@ send_planned(PyObject *self, PyObject *plan, PyObject *data)
     return PyErr_Occurred() ? -1 : done;
 }
 
-/* Whether nothing stands in the way of the next command: 1, 0, or -1 for an error. */
+/* Whether nothing stands in the way of the next command. */
 static int
 is_ready(PyObject *self)
 {
     if (AT(self, S_ACTIVE) != Py_None || AT(self, S_TASK) != Py_None ||
         AT(self, S_HAS_INPUT) != Py_False || AT(self, S_VARIANT) != usual_variant ||
-        AT(self, S_LANES) == Py_None || !is_falsy(AT(self, S_BLOCKED_AT)) ||
+        !is_a(AT(self, S_LANES), lanes_type) || !is_falsy(AT(self, S_BLOCKED_AT)) ||
         is_falsy(AT(self, S_CURRENT)))
         return 0;
-    PyObject *fresh = PyObject_GetAttr(AT(self, S_LANES), n_current);
-    Py_XDECREF(fresh);
-    return fresh == NULL ? -1 : fresh == Py_True;
+    return AT(AT(self, S_LANES), N_CURRENT) == Py_True;
 }
 
 /* Where the text of a framed COM_QUERY begins; 0: it has attributes. */
@@ -184,13 +174,12 @@ forward(PyObject *self, PyObject *data)
         (bytes[4] != COM_QUERY && bytes[4] != COM_STMT_EXECUTE) ||
         (bytes[0] | bytes[1] << 8 | bytes[2] << 16) != size - 4)
         return 0;
-    int done = is_ready(self);
-    if (done < 1)
-        return done;
+    if (!is_ready(self))
+        return 0;
     PyObject *planner = planner_in_force(self);
     if (planner == NULL)
         return PyErr_Occurred() ? -1 : 0;
-    done = bytes[4] == COM_QUERY ? query(self, planner, data) : execute(self, planner, data);
+    int done = bytes[4] == COM_QUERY ? query(self, planner, data) : execute(self, planner, data);
     Py_DECREF(planner);
     return PyErr_Occurred() ? -1 : done;
 }

@@ -2,12 +2,11 @@
 
 #include "_relay.h"
 
-PyObject *session_type, *backend_type, *scanner_type, *lane_type, *transaction_type,
-    *statement_type, *point_type, *one_shard_type, *wire_type, *watch_type, *usual_variant,
+PyObject *session_type, *backend_type, *scanner_type, *lane_type, *lanes_type, *pool_type,
+    *transaction_type, *statement_type, *planner_type, *point_type, *one_shard_type, *wire_type, *watch_type, *usual_variant,
     *at_once, *clock_dict;
 PyObject *zero, *one, *no_bytes, *usual_status, *transaction_status;
-PyObject *n_now, *n_current, *n_lanes, *n_planners, *n_planner, *n_shapes, *n_index,
-    *n_characters, *n_digits, *n_plans, *n_mask, *n_flags, *n_shard, *n_write, *n_waiting,
+PyObject *n_now, *n_flags, *n_shard, *n_write,
     *n_note_statement, *n_take, *n_take_answer, *n_route, *n_carry_out, *n_parameters,
     *n_common, *n_statements, *n_number, *n_types, *n_was_used, *n_resume_reading,
     *n_data_received, *n_failed, *n_get_write_buffer_size;
@@ -20,11 +19,19 @@ PyObject *n_now, *n_current, *n_lanes, *n_planners, *n_planner, *n_shapes, *n_in
 #define LANE_MEMBER(name, text) FIELD_MEMBER(L, name, text)
 #define BRANCHES_MEMBER(name, text) FIELD_MEMBER(T, name, text)
 #define STATEMENT_MEMBER(name, text) FIELD_MEMBER(P, name, text)
+#define LANES_MEMBER(name, text) FIELD_MEMBER(N, name, text)
+#define POOL_MEMBER(name, text) FIELD_MEMBER(O, name, text)
+#define POINT_MEMBER(name, text) FIELD_MEMBER(K, name, text)
+#define PLANNER_MEMBER(name, text) FIELD_MEMBER(R, name, text)
 static PyMemberDef session_members[] = {SESSION(SESSION_MEMBER){NULL, 0, 0, 0, NULL}};
 static PyMemberDef backend_members[] = {BACKEND(BACKEND_MEMBER){NULL, 0, 0, 0, NULL}};
 static PyMemberDef scanner_members[] = {SCANNER(SCANNER_MEMBER){NULL, 0, 0, 0, NULL}};
 static PyMemberDef lane_members[] = {LANE(LANE_MEMBER){NULL, 0, 0, 0, NULL}};
 static PyMemberDef branches_members[] = {BRANCHES(BRANCHES_MEMBER){NULL, 0, 0, 0, NULL}};
+static PyMemberDef lanes_members[] = {LANES(LANES_MEMBER){NULL, 0, 0, 0, NULL}};
+static PyMemberDef pool_members[] = {POOL(POOL_MEMBER){NULL, 0, 0, 0, NULL}};
+static PyMemberDef point_members[] = {POINT(POINT_MEMBER){NULL, 0, 0, 0, NULL}};
+static PyMemberDef planner_members[] = {PLANNER(PLANNER_MEMBER){NULL, 0, 0, 0, NULL}};
 static PyMemberDef statement_members[] = {STATEMENT(STATEMENT_MEMBER){NULL, 0, 0, 0, NULL}};
 
 static PyObject *
@@ -119,6 +126,10 @@ A_TYPE(session, "SessionState", S_COUNT, session_members, session_methods);
 A_TYPE(backend, "BackendState", B_COUNT, backend_members, backend_methods);
 A_TYPE(scanner, "ScannerState", C_COUNT, scanner_members, no_methods);
 A_TYPE(lane, "LaneState", L_COUNT, lane_members, no_methods);
+A_TYPE(lanes, "LanesState", N_COUNT, lanes_members, no_methods);
+A_TYPE(pool, "PoolState", O_COUNT, pool_members, no_methods);
+A_TYPE(point, "PointState", K_COUNT, point_members, no_methods);
+A_TYPE(planner, "PlannerState", R_COUNT, planner_members, no_methods);
 A_TYPE(branches, "BranchesState", T_COUNT, branches_members, no_methods);
 A_TYPE(statement, "StatementState", P_COUNT, statement_members, no_methods);
 
@@ -153,24 +164,26 @@ shape_of(PyObject *module, PyObject *sql)
 static PyObject *
 learn(PyObject *module, PyObject *arguments, PyObject *named)
 {
-    static char *names[] = {"session",   "backend",   "scanner", "lane",    "transaction",
-                            "statement", "point",     "one_shard", "wire",  "variant", "at_once",
-                            "clock",     NULL};
-    PyObject *clock;
-    if (!PyArg_ParseTupleAndKeywords(arguments, named, "$OOOOOOOOOOOO", names, &session_type,
-                                     &backend_type, &scanner_type, &lane_type, &transaction_type,
-                                     &statement_type, &point_type, &one_shard_type, &wire_type,
-                                     &usual_variant, &at_once, &clock))
-        return NULL;
-    clock_dict = PyModule_GetDict(clock);
-    if (clock_dict == NULL)
-        return NULL;
-    PyObject *kept[] = {session_type,   backend_type, scanner_type,   lane_type,
-                        transaction_type, statement_type, point_type, one_shard_type,
-                        wire_type,      usual_variant, at_once,     clock_dict};
-    for (size_t i = 0; i < sizeof kept / sizeof kept[0]; i++)
-        Py_INCREF(kept[i]);
-    Py_RETURN_NONE;
+    struct {
+        char *name;
+        PyObject **object;
+    } told[] = {
+        {"session", &session_type},       {"backend", &backend_type},
+        {"scanner", &scanner_type},       {"lane", &lane_type},
+        {"lanes", &lanes_type},           {"pool", &pool_type},
+        {"transaction", &transaction_type}, {"statement", &statement_type},
+        {"planner", &planner_type},       {"point", &point_type},
+        {"one_shard", &one_shard_type},   {"wire", &wire_type},
+        {"variant", &usual_variant},      {"at_once", &at_once},
+    };
+    for (size_t i = 0; i < sizeof told / sizeof told[0]; i++) {
+        *told[i].object = Py_XNewRef(PyDict_GetItemString(named, told[i].name));
+        if (*told[i].object == NULL)
+            return PyErr_Format(PyExc_TypeError, "`%s` was not told", told[i].name);
+    }
+    PyObject *clock = PyDict_GetItemString(named, "clock");
+    clock_dict = clock != NULL ? Py_XNewRef(PyModule_GetDict(clock)) : NULL;
+    return clock_dict != NULL ? Py_NewRef(Py_None) : NULL;
 }
 
 static PyMethodDef functions[] = {
@@ -196,12 +209,8 @@ add_names(void)
         PyObject **name;
         const char *text;
     } all[] = {
-        {&n_now, "now"},         {&n_current, "current"}, {&n_lanes, "lanes"},
-        {&n_planners, "planners"}, {&n_planner, "planner"}, {&n_shapes, "shapes"},
-        {&n_index, "index"},     {&n_characters, "_characters"},
-        {&n_digits, "_digits"},  {&n_plans, "_plans"},    {&n_mask, "_mask"},
-        {&n_flags, "flags"},     {&n_shard, "shard"},     {&n_write, "write"},
-        {&n_waiting, "waiting"}, {&n_take, "take"},       {&n_take_answer, "take_answer"},
+        {&n_now, "now"},         {&n_flags, "flags"},     {&n_shard, "shard"},
+        {&n_write, "write"},     {&n_take, "take"},       {&n_take_answer, "take_answer"},
         {&n_note_statement, "_note_statement"},
         {&n_route, "route"},     {&n_carry_out, "carry_out"},
         {&n_parameters, "parameters"}, {&n_common, "common"},
@@ -235,6 +244,8 @@ PyInit__compiled(void)
     if (add_names() < 0 || watch_type == NULL || !add_type(module, &wire_spec) ||
         !add_type(module, &session_spec) || !add_type(module, &backend_spec) ||
         !add_type(module, &scanner_spec) || !add_type(module, &lane_spec) ||
+        !add_type(module, &lanes_spec) || !add_type(module, &pool_spec) ||
+        !add_type(module, &point_spec) || !add_type(module, &planner_spec) ||
         !add_type(module, &branches_spec) || !add_type(module, &statement_spec)) {
         Py_DECREF(module);
         return NULL;

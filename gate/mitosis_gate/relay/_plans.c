@@ -124,14 +124,12 @@ read_shape(const char *at, Py_ssize_t size, Shape *shape)
 static PyObject *
 plan_of_key(PyObject *point, const char *key, Py_ssize_t size)
 {
-    Py_ssize_t mask = number_of(point, n_mask);
-    PyObject *plans = PyObject_GetAttr(point, n_plans);
+    Py_ssize_t mask = number_at(point, K_MASK);
     PyObject *plan = NULL;
-    if (mask >= 0 && plans != NULL)
-        plan = PyTuple_GetItem(plans, crc32_of((const unsigned char *)key, size) & mask);
-    Py_XINCREF(plan);
-    Py_XDECREF(plans);
-    return plan;
+    if (mask >= 0)
+        plan = PyTuple_GetItem(AT(point, K_PLANS),
+                               crc32_of((const unsigned char *)key, size) & mask);
+    return Py_XNewRef(plan);
 }
 
 /* As Point.of_number: a new reference to the plan; NULL without an error when the digits are no
@@ -139,7 +137,7 @@ plan_of_key(PyObject *point, const char *key, Py_ssize_t size)
 PyObject *
 plan_at(PyObject *point, const char *digits, Py_ssize_t count)
 {
-    if (digits[0] == '0' || count >= number_of(point, n_digits))
+    if (digits[0] == '0' || count >= number_at(point, K_DIGITS))
         return NULL;
     return plan_of_key(point, digits, count);
 }
@@ -148,7 +146,7 @@ plan_at(PyObject *point, const char *digits, Py_ssize_t count)
 static PyObject *
 plan_at_text(PyObject *point, const char *text, Py_ssize_t size)
 {
-    if (size > number_of(point, n_characters) || text[size - 2] == ' ')
+    if (size > number_at(point, K_CHARACTERS) || text[size - 2] == ' ')
         return NULL;
     for (Py_ssize_t i = 0; i < size; i++)
         if ((unsigned char)text[i] >= 0x80)
@@ -166,14 +164,13 @@ plan_by_shape(PyObject *planner, const char *sql, Py_ssize_t size)
         return NULL;
     PyObject *plan = NULL;
     PyObject *text = PyBytes_FromStringAndSize(shape.text, shape.size);
-    PyObject *shapes = PyObject_GetAttr(planner, n_shapes);
     PyObject *known = NULL;
-    if (text != NULL && shapes != NULL)
-        known = PyDict_GetItemWithError(shapes, text);
+    if (text != NULL)
+        known = PyDict_GetItemWithError(AT(planner, R_SHAPES), text);
     if (known != NULL && !is_a(known, point_type))
         plan = Py_NewRef(known);
     else if (known != NULL) {
-        Py_ssize_t index = number_of(known, n_index);
+        Py_ssize_t index = number_at(known, K_INDEX);
         if (index >= 0 && index < shape.count) {
             const char *start = shape.literals[index].start;
             Py_ssize_t its_size = shape.literals[index].size;
@@ -182,7 +179,6 @@ plan_by_shape(PyObject *planner, const char *sql, Py_ssize_t size)
         }
     }
     Py_XDECREF(text);
-    Py_XDECREF(shapes);
     return plan;
 }
 

@@ -41,7 +41,7 @@
     F(NAMES, "_names")                                                                             \
     F(LANES, "_lanes")                                                                             \
     F(PLANNER, "_planner")                                                                         \
-    F(SERVICES, "_services")                                                                       \
+    F(PLANNER_OF, "_planner_of")                                                                      \
     F(HOME, "_home")                                                                               \
     F(VARIANT, "_variant")                                                                         \
     F(CURRENT, "current")                                                                          \
@@ -98,6 +98,23 @@
     F(IDLE, "idle")                                                                                \
     F(POOL, "pool")
 
+#define LANES(F)                                                                                   \
+    F(CURRENT, "current")                                                                          \
+    F(LANES, "lanes")
+
+#define POOL(F)                                                                                    \
+    F(WAITING, "waiting")                                                                          \
+    F(NOW, "now")
+
+#define POINT(F)                                                                                   \
+    F(INDEX, "index")                                                                              \
+    F(PLANS, "_plans")                                                                             \
+    F(MASK, "_mask")                                                                               \
+    F(DIGITS, "_digits")                                                                           \
+    F(CHARACTERS, "_characters")
+
+#define PLANNER(F) F(SHAPES, "shapes")
+
 #define STATEMENT(F)                                                                               \
     F(SQL, "sql")                                                                                  \
     F(PLANNER, "planner")                                                                          \
@@ -119,12 +136,20 @@
 #define LANE_FIELD(name, text) L_##name,
 #define BRANCHES_FIELD(name, text) T_##name,
 #define STATEMENT_FIELD(name, text) P_##name,
+#define LANES_FIELD(name, text) N_##name,
+#define POOL_FIELD(name, text) O_##name,
+#define POINT_FIELD(name, text) K_##name,
+#define PLANNER_FIELD(name, text) R_##name,
 enum { SESSION(SESSION_FIELD) S_COUNT };
 enum { BACKEND(BACKEND_FIELD) B_COUNT };
 enum { SCANNER(SCANNER_FIELD) C_COUNT };
 enum { LANE(LANE_FIELD) L_COUNT };
 enum { BRANCHES(BRANCHES_FIELD) T_COUNT };
 enum { STATEMENT(STATEMENT_FIELD) P_COUNT };
+enum { LANES(LANES_FIELD) N_COUNT };
+enum { POOL(POOL_FIELD) O_COUNT };
+enum { POINT(POINT_FIELD) K_COUNT };
+enum { PLANNER(PLANNER_FIELD) R_COUNT };
 
 /* One structure for all of them: the number of fields is what their types differ in. */
 typedef struct {
@@ -136,12 +161,11 @@ typedef struct {
 
 /* What `learn` was told, and names. The module lives as long as the process. */
 
-extern PyObject *session_type, *backend_type, *scanner_type, *lane_type, *transaction_type,
-    *statement_type, *point_type, *one_shard_type, *wire_type, *watch_type, *usual_variant,
+extern PyObject *session_type, *backend_type, *scanner_type, *lane_type, *lanes_type, *pool_type,
+    *transaction_type, *statement_type, *planner_type, *point_type, *one_shard_type, *wire_type, *watch_type, *usual_variant,
     *at_once, *clock_dict;
 extern PyObject *zero, *one, *no_bytes, *usual_status, *transaction_status;
-extern PyObject *n_now, *n_current, *n_lanes, *n_planners, *n_planner, *n_shapes, *n_index,
-    *n_characters, *n_digits, *n_plans, *n_mask, *n_flags, *n_shard, *n_write, *n_waiting,
+extern PyObject *n_now, *n_flags, *n_shard, *n_write,
     *n_note_statement, *n_take, *n_take_answer, *n_route, *n_carry_out, *n_parameters,
     *n_common, *n_statements, *n_number, *n_types, *n_was_used, *n_resume_reading,
     *n_data_received, *n_failed, *n_get_write_buffer_size;
@@ -174,6 +198,12 @@ number_of(PyObject *object, PyObject *name)
     Py_ssize_t number = value != NULL ? PyLong_AsSsize_t(value) : -1;
     Py_XDECREF(value);
     return number;
+}
+
+static inline Py_ssize_t
+number_at(PyObject *object, int field)
+{
+    return PyLong_AsSsize_t(AT(object, field));
 }
 
 /* _wire.c */

@@ -18,7 +18,7 @@ class SessionState:
         "_names",
         "_lanes",
         "_planner",
-        "_services",
+        "_planner_of",
         "_home",
         "_variant",
         "current",
@@ -97,6 +97,22 @@ class LaneState:
     __slots__ = ("idle", "pool")
 
 
+class LanesState:
+    __slots__ = ("current", "lanes")
+
+
+class PoolState:
+    __slots__ = ("now", "waiting")
+
+
+class PointState:
+    __slots__ = ("_characters", "_digits", "_mask", "_plans", "index")
+
+
+class PlannerState:
+    __slots__ = ("shapes",)
+
+
 class StatementState:
     __slots__ = ("sql", "planner", "planned", "types", "long_data", "problem", "cursor", "key")
 
@@ -117,8 +133,11 @@ def learn(
     backend: type,
     scanner: type,
     lane: type,
+    lanes: type,
+    pool: type,
     transaction: type,
     statement: type,
+    planner: type,
     point: type,
     one_shard: type,
     wire: type,

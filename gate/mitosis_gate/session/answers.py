@@ -41,6 +41,7 @@ class Answers(SessionState, asyncio.Protocol):
         "_left_at",
         "_messages",
         "_more_follows",
+        "_services",
         "_titles",
         "binary",
         "capabilities",
@@ -48,6 +49,7 @@ class Answers(SessionState, asyncio.Protocol):
 
     def __init__(self, services: Services, capabilities: int) -> None:
         self._services = services
+        self._planner_of = services.planners.planner
         self.capabilities = capabilities
         self._transport: asyncio.Transport | None = None
         self._drained: asyncio.Future[None] | None = None

@@ -219,7 +219,7 @@ class Prepared(Replanning):
         self.began_at = clock.now
         self._execution = b"" if statement.long_data else payload
         lanes = self._lanes
-        planner = self._services.planners.planner(self._home)
+        planner = self._planner_of(self._home)
         if lanes is None or not lanes.current or planner is None or planner is not self._planner:
             self._start(self._execute_later(statement, payload))
             return

@@ -117,7 +117,7 @@ class Replanning(Forwarding):
         planner = self._planner
         if planner is None or not (self._packet or self._execution):
             return
-        if self._services.planners.planner(self._home) is planner:
+        if self._planner_of(self._home) is planner:
             return
         if connection in self._borrowed and not self._is_kept(connection):
             self._borrowed.discard(connection)

@@ -13,7 +13,8 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from mitosis_gate import clock, metrics, relay
 from mitosis_gate.backends.account import Account
 from mitosis_gate.backends.connection import BackendConnection
-from mitosis_gate.backends.pool import Lane
+from mitosis_gate.backends.pool import Lane, Pool
+from mitosis_gate.backends.topology import Lanes
 from mitosis_gate.errors import (
     AccessDeniedToDatabase,
     BadHandshake,
@@ -29,6 +30,7 @@ from mitosis_gate.errors import (
     UnknownDatabase,
 )
 from mitosis_gate.planner import plan as plans
+from mitosis_gate.planner.build import Planner
 from mitosis_gate.planner.plan import DEFAULT_VARIANT, Flag, Plan
 from mitosis_gate.planner.purity import is_pure
 from mitosis_gate.planner.rules import Point
@@ -347,7 +349,7 @@ class Session(Gathered):
         self._packet = packet
         self.began_at = clock.now
         lanes = self._lanes
-        planner = self._services.planners.planner(self._home)
+        planner = self._planner_of(self._home)
         if lanes is None or not lanes.current or planner is None or planner is not self._planner:
             self._start(self._query_later(sql, packet))
             return
@@ -618,8 +620,11 @@ relay.learn(
     backend=BackendConnection,
     scanner=Scanner,
     lane=Lane,
+    lanes=Lanes,
+    pool=Pool,
     transaction=Transaction,
     statement=Statement,
+    planner=Planner,
     point=Point,
     one_shard=plans.OneShard,
     wire=Wire,
