@@ -53,6 +53,28 @@ def test_columns_of_another_meaning_are_refused_by_name(other: Column) -> None:
         merge.agreed_columns([("a", packed(NUMBER)), ("b", packed(other))])
 
 
+@pytest.mark.parametrize(
+    ("narrow", "wide"), [(c.TYPE_LONG, c.TYPE_LONGLONG), (c.TYPE_BLOB, c.TYPE_LONG_BLOB)]
+)
+def test_what_is_computed_may_have_another_width_and_is_told_in_the_widest(
+    narrow: int, wide: int
+) -> None:
+    small, big = (packed(NUMBER, Column("x", kind, 63)) for kind in (narrow, wide))
+    for answers in ([small, big], [big, small], [small, big, small]):
+        shards = list(zip("abc", answers, strict=False))
+        assert merge.agreed_columns(shards, widens=True) == big
+        with pytest.raises(ShardsDisagree):
+            merge.agreed_columns(shards)
+
+
+def test_a_column_of_a_table_has_one_width() -> None:
+    small, big = (
+        packed(Column("x", kind, 63, original_table="t")) for kind in (c.TYPE_LONG, c.TYPE_LONGLONG)
+    )
+    with pytest.raises(ShardsDisagree):
+        merge.agreed_columns([("a", small), ("b", big)], widens=True)
+
+
 def test_another_number_of_columns_is_refused() -> None:
     with pytest.raises(ShardsDisagree, match="a answers with 2 columns and c with 1"):
         merge.agreed_columns(

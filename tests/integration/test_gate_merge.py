@@ -93,8 +93,8 @@ def test_a_long_result_is_sorted(cursor: Any) -> None:
     assert [n for (n,) in cursor.fetchall()] == list(range(2 * ROWS - 1, -1, -1))
 
 
-def test_a_prepared_statement_merges_binary_rows(gate: GateProcess) -> None:
-    connection = mysql.connector.connect(
+def prepared(gate: GateProcess) -> Any:
+    return mysql.connector.connect(
         host="127.0.0.1",
         port=gate.port,
         user=USER,
@@ -102,6 +102,54 @@ def test_a_prepared_statement_merges_binary_rows(gate: GateProcess) -> None:
         database=KEYSPACE,
         use_pure=True,
     )
+
+
+@pytest.fixture
+def uneven(shards: Shards) -> Iterator[GateProcess]:
+    """The second shard puts derived tables into temporary ones, and so tells numbers as INT."""
+    with shards.servers[1].connect(autocommit=True) as root, root.cursor() as cursor:
+        cursor.execute("SET GLOBAL optimizer_switch = 'derived_merge=off'")
+        try:
+            with GateProcess(shards.table(), shards.users()) as gate:
+                yield gate
+        finally:
+            cursor.execute("SET GLOBAL optimizer_switch = 'derived_merge=on'")
+
+
+@pytest.mark.parametrize("end", ["ORDER BY id", "ORDER BY id LIMIT 5", "", "LIMIT 9"])
+def test_numbers_that_shards_tell_in_other_widths_are_one_column(
+    uneven: GateProcess, end: str
+) -> None:
+    derived = (
+        "SELECT id, IF(part = 3, NULL, part > 3) AS more, part + 0 AS p, name FROM numbers "
+        "WHERE id < 20"
+    )
+    select = f"SELECT id, more, name, p FROM ({derived}) d"
+    expected = [
+        (n, None if part == 3 else int(part > 3), f"n{n // 2}" if n // 2 % 7 else None, part)
+        for n in range(20)
+        for part in (n // 2 % 10,)
+    ]
+    with uneven.connect() as connection, connection.cursor() as cursor:
+        cursor.execute(f"{select} {end}")
+        found = [list(cursor.fetchall())]
+    binary = prepared(uneven)
+    statement = binary.cursor(prepared=True)
+    try:
+        statement.execute(f"{select} WHERE id >= %s {end}", (0,))
+        found.append(statement.fetchall())
+    finally:
+        statement.close()
+        binary.close()
+    for rows in found:
+        if "ORDER" in end:
+            assert rows == expected[: len(rows)]
+        assert len(rows) == (int(end.split()[-1]) if "LIMIT" in end else 20)
+        assert set(rows) <= set(expected)
+
+
+def test_a_prepared_statement_merges_binary_rows(gate: GateProcess) -> None:
+    connection = prepared(gate)
     cursor = connection.cursor(prepared=True)
     try:
         cursor.execute("SELECT name, id FROM numbers WHERE id < %s ORDER BY name DESC, id", (50,))

@@ -329,6 +329,7 @@ def test_changes_on_all_shards_are_answered_as_by_one_server(both: Both, stateme
         "user_id > 3 AND (age = 'red' OR name + 1 = 'red')",
         "name + 0 BETWEEN 'red' AND 'blue'",
         "user_id = 77 AND name + 0 = 'red'",
+        "name + 0 = 'red' ORDER BY user_id LIMIT 100",
     ],
 )
 def test_what_no_row_is_to_blame_for_is_warned_of_once(both: Both, where: str) -> None:

@@ -27,42 +27,75 @@ _WITH_DECIMALS = frozenset(
         c.TYPE_TIMESTAMP,
     }
 )
+_WHOLE_NUMBERS = (
+    c.TYPE_TINY,
+    c.TYPE_YEAR,
+    c.TYPE_SHORT,
+    c.TYPE_INT24,
+    c.TYPE_LONG,
+    c.TYPE_LONGLONG,
+)
+"""From narrow to wide."""
+_STRINGS = (
+    c.TYPE_STRING,
+    c.TYPE_VAR_STRING,
+    c.TYPE_TINY_BLOB,
+    c.TYPE_BLOB,
+    c.TYPE_MEDIUM_BLOB,
+    c.TYPE_LONG_BLOB,
+)
+_WIDEST = dict.fromkeys(_WHOLE_NUMBERS, c.TYPE_LONGLONG) | dict.fromkeys(_STRINGS, c.TYPE_LONG_BLOB)
 _HINT = "their tables differ; look for DDL that reached only some of the shards"
 
 
-def agreed_columns(answers: Sequence[tuple[str, Sequence[bytes]]]) -> Sequence[bytes]:
+def agreed_columns(
+    answers: Sequence[tuple[str, Sequence[bytes]]], widens: bool = False
+) -> Sequence[bytes]:
     """Return the definitions of the first shard; raise ShardsDisagree, naming two shards.
 
     What may differ: the longest value so far, whether a column can be NULL, and the decimals of a
-    column of text, which MySQL concludes from the rows it finds and from the way it takes.
+    column of text, which MySQL concludes from the rows it finds and from the way it takes. With
+    `widens` also the width of what is computed, which depends on the same: then each column is the
+    widest.
     """
     first_shard, first = answers[0]
+    agreed = first
     for shard, definitions in answers[1:]:
         if len(definitions) != len(first):
             raise ShardsDisagree(
                 f"{first_shard} answers with {len(first)} columns and {shard} with "
                 f"{len(definitions)}: {_HINT}"
             )
-        for of_first, definition in zip(first, definitions, strict=True):
-            if definition == of_first:
+        for place, definition in enumerate(definitions):
+            if definition == agreed[place]:
                 continue
-            wanted = _meaning(packets.column(of_first))
-            if _meaning(packets.column(definition)) != wanted:
+            ours, theirs = packets.column(agreed[place]), packets.column(definition)
+            if _meaning(ours, widens) != _meaning(theirs, widens):
                 raise ShardsDisagree(
-                    f"column '{wanted[0]}' is not the same on {first_shard} and {shard}: "
+                    f"column '{ours.name}' is not the same on {first_shard} and {shard}: "
                     "their tables differ; look for DDL that reached only some shards"
                 )
-    return first
+            if _width(theirs) > _width(ours):
+                agreed = [*agreed[:place], definition, *agreed[place + 1 :]]
+    return agreed
 
 
-def _meaning(column: Column) -> tuple[str, int, int, int, int]:
+def _meaning(column: Column, widens: bool) -> tuple[str, int, int, int, int]:
+    is_computed = not column.original_table
     return (
         column.name,
-        column.type,
+        _WIDEST.get(column.type, column.type) if widens and is_computed else column.type,
         column.charset,
         column.decimals if column.type in _WITH_DECIMALS else 0,
         column.flags & c.FLAG_UNSIGNED,
     )
+
+
+def _width(column: Column) -> int:
+    for kinds in (_WHOLE_NUMBERS, _STRINGS):
+        if column.type in kinds:
+            return kinds.index(column.type)
+    return 0
 
 
 def same_effect(answers: Sequence[tuple[str, Ok]]) -> Ok:

@@ -77,7 +77,7 @@ def ask(connection: Any, sql: str) -> Answer:
                 )
                 for f in getattr(result, "fields", ())
             )
-            computed = tuple(not f.org_name for f in getattr(result, "fields", ()))
+            computed = tuple(not f.org_table for f in getattr(result, "fields", ()))
             return Answer(
                 tuple(cursor.fetchall()),
                 columns,

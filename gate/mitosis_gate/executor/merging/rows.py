@@ -17,7 +17,7 @@ Raw = bytes | None
 """A value as it stands in the row, without its length; None is NULL."""
 _NULL = 0xFB
 _MOST_REMEMBERED = 4096
-_FIXED = {
+FIXED_BYTES = {
     c.TYPE_TINY: 1,
     c.TYPE_SHORT: 2,
     c.TYPE_YEAR: 2,
@@ -83,7 +83,7 @@ class BinaryRows:
     """
 
     def __init__(self, columns: Sequence[Column]) -> None:
-        self._sizes = [_FIXED.get(column.type, 0) for column in columns]
+        self._sizes = [FIXED_BYTES.get(column.type, 0) for column in columns]
         self._bits_end = 1 + (len(columns) + 9) // 8
         self._moved: dict[tuple[bytes, int], bytes] = {}
 

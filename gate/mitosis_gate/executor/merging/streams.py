@@ -15,6 +15,7 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Protocol
 
 from mitosis_gate.backends.connection import BackendConnection
 from mitosis_gate.backends.streams import ResultStream
@@ -26,7 +27,9 @@ from mitosis_gate.executor.merging.keys import Keys
 from mitosis_gate.executor.merging.ordered import Run, next_rows
 from mitosis_gate.executor.merging.rows import BinaryRows, Format, TextRows
 from mitosis_gate.executor.merging.whole import Wholes, visible
+from mitosis_gate.executor.merging.widths import Fit, fitting
 from mitosis_gate.executor.turns import Turns
+from mitosis_gate.executor.warned import Warned, told
 from mitosis_gate.executor.writes import set_clock
 from mitosis_gate.planner.plan import Flag, Recipe
 from mitosis_gate.wire import packets
@@ -80,13 +83,14 @@ class Merger:
             _must_be_unlimited(client)
         sets_clock = flags & Flag.CLOCK and client.variables.get("timestamp") is None
         now = time.time()
+        warned = Warned(sql)
         async with contextlib.nullcontext() if client.in_transaction else self.turns:
             if is_merged(recipe):
                 async with client.reading(shards) as backends:
                     if sets_clock:
                         await set_clock(backends, now)
                     begun = _streams(client, backends, sql)
-                    warnings = await self._merged(client, backends, begun, recipe)
+                    warnings = await self._merged(client, backends, begun, recipe, warned)
             else:
                 output = Output(client, recipe)
                 warnings = 0
@@ -95,33 +99,41 @@ class Merger:
                         if sets_clock:
                             await set_clock(backends, now)
                         begun = _streams(client, backends, sql)
-                        warnings += await _concatenated(client, backends, begun, output)
+                        warnings += await _concatenated(client, backends, begun, output, warned)
                     if output.is_full:
                         break
         client.end_rows(min(warnings, merge.MOST_WARNINGS))
 
     async def go_on(
-        self, client: Client, backends: Backends, streams: list[ResultStream], recipe: Recipe
+        self,
+        client: Client,
+        backends: Backends,
+        streams: list[ResultStream],
+        recipe: Recipe,
+        sql: bytes = b"",
     ) -> None:
         """As `run`, for a statement that has begun on connections, and with a turn, of the
         caller's."""
-        begun = _ended(client, streams)
+        begun, warned = _ended(client, streams), Warned(sql)
         if is_merged(recipe):
-            warnings = await self._merged(client, backends, begun, recipe)
+            warnings = await self._merged(client, backends, begun, recipe, warned)
         else:
-            warnings = await _concatenated(client, backends, begun, Output(client, recipe))
+            output = Output(client, recipe)
+            warnings = await _concatenated(client, backends, begun, output, warned)
         client.end_rows(min(warnings, merge.MOST_WARNINGS))
 
     async def _merged(
-        self, client: Client, backends: Backends, begun: Begun, recipe: Recipe
+        self, client: Client, backends: Backends, begun: Begun, recipe: Recipe, warned: Warned
     ) -> int:
         async with begun as streams:
             for stream in streams:
                 await stream.start()
             head = merge.agreed_columns(
-                [(shard, s.columns) for (shard, _), s in zip(backends, streams, strict=True)]
+                [(shard, s.columns) for (shard, _), s in zip(backends, streams, strict=True)],
+                widens=True,
             )
             columns = [_column(definition) for definition in head]
+            sources = [_fitted(stream, columns) if client.binary else stream for stream in streams]
             rows: Format = BinaryRows(columns) if client.binary else TextRows()
             keys = Keys(recipe.order, columns, rows, client.binary)
             groups = None
@@ -131,10 +143,10 @@ class Merger:
             output = Output(client, recipe)
             output.begin(visible(head, recipe))
             if groups is not None and not recipe.order:
-                await _total(streams, groups, output)
+                await _total(sources, groups, output)
             else:
-                await _merge(streams, keys, rows, groups, output, recipe)
-        return await _told(client, backends, streams)
+                await _merge(sources, keys, rows, groups, output, recipe)
+        return await _warnings(client, backends, streams, warned)
 
 
 def is_merged(recipe: Recipe) -> bool:
@@ -169,12 +181,16 @@ class Output:
         self._head = columns
         self._client.begin_rows(columns)
 
-    def agree(self, shard: str, columns: Sequence[bytes], first_shard: str) -> None:
-        """Begin with the first shard's columns; raise ShardsDisagree when others are different."""
+    def agree(self, shard: str, stream: ResultStream, first_shard: str) -> "Source":
+        """Begin with the first shard's columns; raise ShardsDisagree when others are different.
+
+        Returns the rows as the client can read them.
+        """
         if self._head is None:
-            self.begin(columns)
-        else:
-            merge.agreed_columns([(first_shard, self._head), (shard, columns)])
+            self.begin(stream.columns)
+            return stream
+        merge.agreed_columns([(first_shard, self._head), (shard, stream.columns)], widens=True)
+        return _fitted(stream, list(map(_column, self._head))) if self._client.binary else stream
 
     async def put(self, rows: Sequence[bytes]) -> None:
         if self._skip:
@@ -188,41 +204,57 @@ class Output:
             await self._client.send_rows(rows)
 
 
-async def _concatenated(client: Client, backends: Backends, begun: Begun, output: Output) -> int:
+class Source(Protocol):
+    async def next_rows(self) -> list[bytes]: ...
+
+
+class _Fitted:
+    """The rows of a stream, in other widths."""
+
+    def __init__(self, stream: ResultStream, fit: Fit) -> None:
+        self._stream = stream
+        self._fit = fit
+
+    async def next_rows(self) -> list[bytes]:
+        return self._fit(await self._stream.next_rows())
+
+
+def _fitted(stream: ResultStream, wanted: Sequence[Column]) -> Source:
+    fit = fitting(list(map(_column, stream.columns)), wanted)
+    return stream if fit is None else _Fitted(stream, fit)
+
+
+async def _concatenated(
+    client: Client, backends: Backends, begun: Begun, output: Output, warned: Warned
+) -> int:
     async with begun as streams:
         for (shard, _), stream in zip(backends, streams, strict=True):
             await stream.start()
-            output.agree(shard, stream.columns, backends[0][0])
-            while not output.is_full and (rows := await stream.next_rows()):
+            source = output.agree(shard, stream, backends[0][0])
+            while not output.is_full and (rows := await source.next_rows()):
                 await output.put(rows)
             if output.is_full:
                 break
-    return await _told(client, backends, streams)
+    return await _warnings(client, backends, streams, warned)
 
 
-async def _told(client: Client, backends: Backends, streams: Sequence[ResultStream]) -> int:
-    """How many warnings there are; they are kept for SHOW WARNINGS.
-
-    What is about the text of the statement is said by every shard, and counts once.
-    """
+async def _warnings(
+    client: Client, backends: Backends, streams: Sequence[ResultStream], warned: Warned
+) -> int:
+    """How many warnings there are; they are kept for SHOW WARNINGS."""
     total = 0
-    before: set[tuple[bytes, int, str]] = set()
     for (_, backend), stream in zip(backends, streams, strict=True):
         if not stream.ok.warnings:
             continue
-        told = [
-            (level or b"", int(code or 0), (text or b"").decode(errors="replace"))
-            for level, code, text in (await backend.query(b"SHOW WARNINGS")).values()
-        ]
-        new = [w for w in told if w[1] not in merge.ABOUT_TEXT or w not in before]
-        before.update(told)
+        by_shard = [told(row) for row in (await backend.query(b"SHOW WARNINGS")).values()]
+        new = warned.new(by_shard)
         client.keep_warnings(new)
-        total += stream.ok.warnings - len(told) + len(new)
+        total += stream.ok.warnings - len(by_shard) + len(new)
     return total
 
 
 async def _merge(
-    streams: Sequence[ResultStream],
+    streams: Sequence[Source],
     keys: Keys,
     rows: Format,
     groups: Groups | None,
@@ -252,7 +284,7 @@ async def _merge(
             await output.put(last[start : start + _ROWS_AT_ONCE])
 
 
-async def _total(streams: Sequence[ResultStream], groups: Groups, output: Output) -> None:
+async def _total(streams: Sequence[Source], groups: Groups, output: Output) -> None:
     """All rows are one group: a row of each shard, as a rule."""
     rows: list[bytes] = []
     for stream in streams:
