@@ -43,6 +43,24 @@ what the gate does for a session in [its README](../gate/README.md).
 | `ddl` | on those shards, one after the other |
 | `own`, `shown by the gate` | by the gate itself |
 | `write`, `locks`, `pins` ... behind it | what it does to the transaction or the connection |
+
+## What MySQL leaves to its plan
+
+Some details of an answer depend on whether MySQL takes a temporary table and in which order it
+looks at rows: one server changes them when a table grows. Through the gate they depend on the plans
+of the shards. `tests/differential` compares everything else with one server.
+
+| What | What helps |
+| --- | --- |
+| whether a computed whole number is told as INT or BIGINT, a computed text as TEXT or LONGTEXT; \
+where shards differ, the widest is told | drivers read both alike |
+| the digits of `CASE` and `IF` over different kinds of numbers: `IF(a, 1, price)` is `1` or \
+`1.00`; the value is the same | `CAST(... AS DECIMAL(10,2))` |
+| which of several equal texts (`a` and `A`) stands for a group | `MIN(BINARY ...)`, another \
+collation |
+| how often a read warns of a text that is no number, and which row an error about one names | \
+comparing columns with values of their own type |
+| which rows `LIMIT` gives when `ORDER BY` leaves a choice | a whole order |
 """
 
 
