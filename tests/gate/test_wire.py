@@ -244,7 +244,7 @@ async def test_more_wires_than_one_turn_serves(lines: Lines) -> None:
 @on_uvloop
 async def test_nothing_is_left_of_a_wire(lines: Lines) -> None:
     gc.collect()
-    before = sum(isinstance(found, Wire) for found in gc.get_objects())
+    before = sum(type(found) is Wire for found in gc.get_objects())
     for _ in range(20):
         line = await lines.line()
         line.wire.abort()
@@ -252,7 +252,7 @@ async def test_nothing_is_left_of_a_wire(lines: Lines) -> None:
     del line
     lines.forget()
     gc.collect()
-    assert sum(isinstance(found, Wire) for found in gc.get_objects()) == before
+    assert sum(type(found) is Wire for found in gc.get_objects()) == before
 
 
 @on_uvloop
