@@ -114,6 +114,7 @@ async def test_columns_that_mean_the_same_agree(world: Scattering) -> None:
     longer = packets.Column("n", c.TYPE_LONGLONG, 63, 22, 0x80)
     for shard in range(4):
         world.answer(shard, [1], columns=(longer if shard == 2 else NUMBER,))
+    await over(world)
     assert world.rows() == [[b"4"]]
 
 

@@ -21,7 +21,7 @@ from mitosis_gate.backends.streams import ResultStream
 from mitosis_gate.errors import GateError
 from mitosis_gate.executor.client import Client
 from mitosis_gate.executor.merging.streams import CONCATENATION, Merger, is_merged
-from mitosis_gate.executor.merging.whole import Whole, head_of, must_agree, rows_of
+from mitosis_gate.executor.merging.whole import Whole, head_of, rows_of
 from mitosis_gate.planner.plan import Merge, Scatter
 
 log = logging.getLogger(__name__)
@@ -52,13 +52,14 @@ class Gathering:
         "_began",
         "_is_over",
         "_lanes",
-        "_left",
         "_merger",
         "_parts",
         "_recipe",
         "_seconds",
         "_streams",
+        "_text",
         "_timer",
+        "left",
         "plan",
         "sql",
     )
@@ -72,11 +73,12 @@ class Gathering:
         self.plan = plan
         self.sql = sql
         if type(plan) is Merge:
-            text, self._recipe = plan.text, plan.recipe
+            self._text, self._recipe = plan.text, plan.recipe
         else:
-            text, self._recipe = sql, CONCATENATION
+            self._text, self._recipe = sql, CONCATENATION
         self._lanes = lanes
-        self._left = len(lanes)
+        self.left = len(lanes)
+        """Answers that have not come."""
         self._is_over = False
         self._streams: list[ResultStream] = []
         self._timer: asyncio.TimerHandle | None = None
@@ -90,10 +92,11 @@ class Gathering:
             connection = lane.idle.pop()
             connection.is_idle = False
             connection.last_user = user
-            packet = packet or connection.framed(text)
+            packet = packet or connection.framed(self._text)
             part = _Part(self, connection)
             self._parts.append(part)
             connection.start(part, packet, _FIRST, False)
+        self._parts[0].goes_first = not is_merged(self._recipe)
 
     @property
     def connections(self) -> list[BackendConnection]:
@@ -101,19 +104,15 @@ class Gathering:
 
     # what the parts tell
 
-    def ended(self, part: "_Part") -> None:
-        """One more answer is there, or will never be."""
+    def ended(self, is_usual: bool) -> None:
+        """An answer is there that something can follow from, or will never be."""
         if self._is_over:
             return
-        self._left -= 1
-        scanner = part.connection.scanner
-        if part.problem is not None or scanner.error is not None:
+        if not is_usual:
             self.hand_over()
-        elif scanner.warnings or scanner.last:  # behind rows, `last` is there when it tells more
-            self.hand_over()
-        elif not self._left:
+        elif not self.left:
             self._finish()
-        elif part is self._parts[0] and not is_merged(self._recipe):
+        else:
             loop = asyncio.get_running_loop()
             self._timer = loop.call_later(_PATIENCE_SECONDS, self.hand_over)
 
@@ -129,31 +128,27 @@ class Gathering:
             self.hand_over()
             return
         self._end()
-        for lane, part in zip(self._lanes, self._parts, strict=True):
+        parts, self._parts = self._parts, []  # each knows its gathering
+        for lane, part in zip(self._lanes, parts, strict=True):
             lane.give(part.connection)
         self._merger.turns.give()
         self._asker.gathered(*found)
 
     def _merged(self) -> tuple[Whole, list[bytes]] | None:
-        """None: there is too much of it."""
-        answers = [part.data for part in self._parts]
-        if sum(map(len, answers)) > _WHOLE_BYTES:
-            return None
+        """None: there is too much of it, or columns are not quite the same."""
         keeps_eof = self._parts[0].connection.scanner.keeps_eof
-        heads = []
+        size, first, batches = 0, b"", []
         for part in self._parts:
+            answer = part.data
             head = part.connection.scanner.before_rows
-            if not head or not part.data.startswith(head):
-                head = head_of(part.data, keeps_eof)
-            heads.append(head)
-        first = heads[0]
-        if any([head != first for head in heads]):
-            must_agree(tuple(lane.shard for lane in self._lanes), tuple(heads))
+            if not head or not answer.startswith(head):
+                head = head_of(answer, keeps_eof)
+            first = first or head
+            size += len(answer)
+            if head != first or size > _WHOLE_BYTES:
+                return None
+            batches.append(rows_of(answer, len(head), keeps_eof))
         whole = self._merger.wholes.of(self._recipe, first, self._asker.binary)
-        batches = [
-            rows_of(answer, len(head), keeps_eof)
-            for answer, head in zip(answers, heads, strict=True)
-        ]
         return whole, whole.merged(batches)
 
     # other ends
@@ -173,11 +168,12 @@ class Gathering:
             if self._asker.is_gone:
                 raise asyncio.CancelledError
             backends = [(c.shard, c) for c in self.connections]
-            await self._merger.go_on(self._asker, backends, self._streams, self._recipe)
+            await self._merger.go_on(self._asker, backends, self._streams, self._recipe, self._text)
         finally:
             self._end()
             for connection in self.connections:
                 self._asker.give_back(connection)
+            self._parts = []
             self._merger.turns.give()
 
     def cancel(self) -> None:
@@ -200,13 +196,15 @@ class Gathering:
 class _Part:
     """Keeps the answer of one shard."""
 
-    __slots__ = ("_gathering", "connection", "data", "problem")
+    __slots__ = ("_gathering", "connection", "data", "goes_first", "problem")
 
     def __init__(self, gathering: Gathering, connection: BackendConnection) -> None:
         self._gathering = gathering
         self.connection = connection
         self.data = b""
         self.problem: GateError | None = None
+        self.goes_first = False
+        """Its rows need not wait for those of the others."""
 
     def stream(self) -> ResultStream:
         if self.problem is None:
@@ -218,13 +216,19 @@ class _Part:
     # what the connection calls
 
     def answer_part(self, data: bytes) -> None:
-        self.data += data
+        self.data = data
         self._gathering.hand_over()
 
     def answer_end(self, connection: BackendConnection, data: bytes) -> None:
         self.data = data
-        self._gathering.ended(self)
+        gathering = self._gathering
+        gathering.left -= 1
+        scanner = connection.scanner
+        # behind rows, `last` is there when it tells more than usual
+        is_usual = scanner.error is None and not scanner.warnings and not scanner.last
+        if not gathering.left or not is_usual or self.goes_first:
+            gathering.ended(is_usual)
 
     def answer_lost(self, connection: BackendConnection, problem: GateError) -> None:
         self.problem = problem
-        self._gathering.ended(self)
+        self._gathering.ended(False)

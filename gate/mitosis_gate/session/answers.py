@@ -17,6 +17,8 @@ from mitosis_gate.wire.packets import Ok
 
 _NOTHING = Left(0)
 """Behind a statement that affected no row."""
+_PLAIN_OK_END = packets.result_end(c.STATUS_AUTOCOMMIT, 0, True)
+_PLAIN_EOF = packets.eof(c.STATUS_AUTOCOMMIT)
 _SENT_ALONE = 16 << 10
 """Bytes that are worth a write of their own."""
 
@@ -180,15 +182,24 @@ class Answers(SessionState, asyncio.Protocol):
         self._write(packets.result_end(self._status(), warnings, self._ends_with_ok()))
 
     def _put_whole(self, head: tuple[bytes, int], rows: Sequence[bytes]) -> None:
-        """A result with all its rows. `head`: its columns, framed, and the number that follows."""
+        """A result with all its rows, outside a transaction and with nothing to tell. `head`: its
+        columns, framed, and the number that follows."""
         columns, sequence = head
-        status, ends_with_ok = self._status(), self._ends_with_ok()
-        payloads = [*rows, packets.plain_result_end(status, ends_with_ok)]
-        if not ends_with_ok:
-            payloads.insert(0, packets.eof(status))
+        end = _PLAIN_OK_END
+        if not self._ends_with_ok():
+            columns += frame(_PLAIN_EOF, sequence)
+            sequence += 1
+            end = _PLAIN_EOF
         self._answered = True
-        self._leaves(_found(len(rows)))
-        self._put(columns + frames(payloads, sequence)[0])
+        count = len(rows)
+        self._leaves(_found(count))
+        if count == 1:
+            row = rows[0]
+            data = frame(row, sequence)
+            sequence += packets_of(row)
+        else:
+            data, sequence = frames(rows, sequence)
+        self._put(columns + data + frame(end, sequence))
 
     def _ends_with_ok(self) -> bool:
         return bool(self.capabilities & c.CLIENT_DEPRECATE_EOF)

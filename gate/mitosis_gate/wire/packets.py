@@ -479,12 +479,6 @@ def result_head(columns: Sequence[bytes], status: int, ends_with_ok: bool) -> li
     return payloads
 
 
-@functools.lru_cache(maxsize=64)
-def plain_result_end(status: int, ends_with_ok: bool) -> bytes:
-    """Without warnings."""
-    return result_end(status, 0, ends_with_ok)
-
-
 def result_end(status: int, warnings: int, ends_with_ok: bool) -> bytes:
     if ends_with_ok:
         return Ok(status=status, warnings=warnings).pack(c.EOF)

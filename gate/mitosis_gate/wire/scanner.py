@@ -47,10 +47,10 @@ class Scanner(ScannerState):
     """
 
     __slots__ = (
-        "_head",
         "_left",
         "_ok",
         "_ok_of",
+        "before_rows",
         "prepared",
         "sends_file",
     )
@@ -68,8 +68,9 @@ class Scanner(ScannerState):
         self.sends_file = False
         """The server may ask for a file, which is the end of its answer for now."""
         self.prepared: packets.Prepared | None = None
-        self._head = b""
-        """Columns of the answer before: most often the next answer begins with the same bytes."""
+        self.before_rows = b""
+        """What came before the rows of the last answer, if it came together: most often the next
+        answer begins with the same bytes."""
         self._ok_of = b""
         self._ok = packets.Ok()
         """What `_ok_of` says."""
@@ -91,8 +92,8 @@ class Scanner(ScannerState):
         if self._held:
             data = self._held + data
             self._held = b""
-        elif expect == _FIRST and self._head and data.startswith(self._head):
-            at = len(self._head)
+        elif expect == _FIRST and self.before_rows and data.startswith(self.before_rows):
+            at = len(self.before_rows)
             expect = _ROWS
         size = len(data)
         begins = expect == _FIRST and at == 0
@@ -115,7 +116,7 @@ class Scanner(ScannerState):
                     if self._left == 0:
                         expect = _COLUMNS_END if self.keeps_eof else _ROWS
                         if begins and expect == _ROWS and end <= size:
-                            self._head = data[:end] if end <= _HEAD_BYTES else b""
+                            self.before_rows = data[:end] if end <= _HEAD_BYTES else b""
                     continue
             elif expect == _COLUMNS_END:
                 if end == size and data[at + 7] & c.STATUS_CURSOR_EXISTS:
@@ -125,7 +126,7 @@ class Scanner(ScannerState):
                 at = end
                 expect = _ROWS
                 if begins and end <= size:
-                    self._head = data[:end] if end <= _HEAD_BYTES else b""
+                    self.before_rows = data[:end] if end <= _HEAD_BYTES else b""
                 continue
             elif expect == _FIRST and 0 < first < 0xFB:
                 at = end
@@ -247,11 +248,6 @@ class Scanner(ScannerState):
         else:
             self.done = True
         return data, end
-
-    @property
-    def before_rows(self) -> bytes:
-        """The bytes before the rows of the answer that was read last, if they came together."""
-        return self._head
 
     def hand_over(self) -> bytes:
         """Stop in the middle of an answer that another scanner reads on; return what is held back

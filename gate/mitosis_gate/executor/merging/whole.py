@@ -4,10 +4,8 @@ What depends on the statement's recipe and on the columns alone is made once and
 """
 
 from collections.abc import Sequence
-from functools import lru_cache
 from itertools import chain
 
-from mitosis_gate.executor import merge
 from mitosis_gate.executor.merging.groups import groups_of, makers_of, outs_of
 from mitosis_gate.executor.merging.keys import Keys
 from mitosis_gate.executor.merging.ordered import Run, next_rows
@@ -157,10 +155,3 @@ def definitions_of(head: bytes) -> list[bytes]:
         at = begin + (head[at] | head[at + 1] << 8 | head[at + 2] << 16)
         found.append(head[begin:at])
     return found
-
-
-@lru_cache(maxsize=256)
-def must_agree(shards: tuple[str, ...], heads: tuple[bytes, ...]) -> None:
-    """Raise ShardsDisagree when these heads, not all equal, do not mean the same columns."""
-    answers = zip(shards, heads, strict=True)
-    merge.agreed_columns([(shard, definitions_of(head)) for shard, head in answers])
