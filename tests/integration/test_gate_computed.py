@@ -321,7 +321,7 @@ def test_the_plan_is_shown(both: Both) -> None:
     rows = ask(both.gate, "GATE EXPLAIN INSERT INTO words VALUES (UUID(), 1)")
     assert [row[1] for row in rows] == [
         "compute values on any one shard",
-        "insert the rows where they belong",
+        "write the rows where they belong",
     ]
     said = say(both.gate, "/*gate: scatter=deny */ INSERT INTO words VALUES (UUID(), 1)")
     assert "scatter=deny" in said.error[1]

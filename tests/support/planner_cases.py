@@ -11,6 +11,7 @@ from mitosis_gate.planner.plan import (
     ComputedWrite,
     CopyRows,
     Flag,
+    KeyedWrite,
     LimitedWrite,
     LoadData,
     MovedRows,
@@ -62,7 +63,13 @@ def printed_write(plan: Plan) -> str | None:
         case ComputedWrite(asks=asks, pieces=pieces):
             told = (a.decode() if isinstance(a, bytes) else f"DEFAULT({a.column})" for a in asks)
             text = b"{}".join(pieces).decode()
-            return f"compute {' | '.join(told)} for {text}{_told(plan.flags)}"
+            how = "read" if plan.reads else "compute"
+            return f"{how} {' | '.join(told)} for {text}{_told(plan.flags)}"
+        case KeyedWrite(shards=shards, chosen=chosen, before=before):
+            on = ",".join(map(str, shards))
+            keys = b", ".join(plan.keys).decode()
+            text = f"{plan.wrote} on {on}: {before.decode()} WHERE {keys} are those of "
+            return f"{text}{chosen.decode()}{_told(plan.flags)}"
         case LimitedWrite(shards=shards, before=before, limit=limit, after=after, chosen=chosen):
             on = ",".join(map(str, shards))
             text = f"{plan.wrote} {limit} rows on {on}: {(before + b'{}' + after).decode()}"

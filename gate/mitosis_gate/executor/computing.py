@@ -1,20 +1,23 @@
-"""Values that a server computes for an INSERT, so that its rows find their shards.
+"""Values that a server computes for a write, so that its rows find their shards.
 
 The server is any that serves the session: the connection has the session's settings, its user
 variables and its LAST_INSERT_ID(). Where a value depends on the clock, it and the INSERT see one
-time. A computation with a warning ends the statement: in an INSERT it might be an error.
+time. A computation with a warning ends the statement: in an INSERT it might be an error. Values
+that come from tables are read in the transaction of the write.
 """
 
 import contextlib
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from typing import cast
 
 from mitosis_gate.backends.connection import BackendConnection
 from mitosis_gate.backends.variables import literal
 from mitosis_gate.errors import MysqlError, NotSupported
 from mitosis_gate.executor.assignments import somewhere
+from mitosis_gate.executor.captured import Captured
 from mitosis_gate.executor.client import Client
-from mitosis_gate.executor.copying import quoted_text, writer
+from mitosis_gate.executor.copying import CopyLimits, Execute, quoted_text, writer
 from mitosis_gate.planner.build import Planner
 from mitosis_gate.planner.computed import names_column
 from mitosis_gate.planner.effects import effects_of, reads_the_clock
@@ -24,6 +27,7 @@ from mitosis_gate.wire import charsets, packets
 from mitosis_gate.wire import constants as c
 from mitosis_gate.wire.packets import Column
 
+_UNKNOWN_COLUMN = 1054
 _MOST_AT_ONCE = 1000
 """MySQL takes up to 4096 columns."""
 _EXACT = float(1 << 53)
@@ -39,7 +43,7 @@ async def computed(plan: ComputedWrite, planner: Planner, client: Client) -> Asy
     """The statement with literals; it must be carried out inside the block."""
     asks = await _expressions(plan, planner, client)
     tokens = tokens_of(shape_of(b" ".join(asks)))
-    with _one_time(client) if reads_the_clock(tokens) else contextlib.nullcontext():
+    with one_time(client, reads_the_clock(tokens)):
         async with somewhere(client) as backend:
             if effects_of(tokens).flags & Flag.LAST:
                 await backend.query(b"SET SESSION last_insert_id=%d" % client.last_insert_id)
@@ -60,10 +64,77 @@ async def _expressions(plan: ComputedWrite, planner: Planner, client: Client) ->
     return [known[ask] if isinstance(ask, ColumnDefault) else ask for ask in plan.asks]
 
 
+async def read_first(
+    plan: ComputedWrite,
+    sql: bytes,
+    planner: Planner,
+    client: Client,
+    execute: Execute,
+    limits: CopyLimits,
+    write: Callable[[bytes, Client], Awaitable[None]],
+) -> None:
+    """Carry out `sql`, whose values are subqueries, in one transaction: read, then `write`."""
+    asks = [ask for ask in plan.asks if isinstance(ask, bytes)]
+    table = client.table
+    first = table.shards[table.slot_owners()[0]].name
+    with one_time(client, reads_the_clock(tokens_of(shape_of(sql)))):
+        async with client.writing([shard.name for shard in table.shards]) as backends:
+            held = dict(backends)
+            await judged(held[first], sql)
+            read = captured(client, held, limits)
+            await _read(b"SELECT " + b", ".join(b"(%b)" % a for a in asks), planner, read, execute)
+            columns = [packets.column(definition) for definition in read.columns]
+            row = packets.read_text_row(read.rows[0])
+            values = [_literal(c, v, client) for c, v in zip(columns, row, strict=True)]
+            pairs = zip(values, plan.pieces[1:], strict=True)
+            text = plan.pieces[0] + b"".join(value + piece for value, piece in pairs)
+            inner = captured(client, held, limits)
+            await write(text, cast(Client, inner))
+    client.last_insert_id = inner.last_insert_id
+    client.keep_warnings(inner.told)
+    ok = inner.ok
+    client.send_ok(ok.affected, ok.last_insert_id, ok.warnings, ok.info)
+
+
+def captured(client: Client, held: Mapping[str, BackendConnection], limits: CopyLimits) -> Captured:
+    return Captured(client, held, limits.rows, limits.bytes, limits.sentence)
+
+
+async def judged(backend: BackendConnection, sql: bytes) -> None:
+    """Raise what MySQL has against a statement, without carrying it out."""
+    key = object()
+    await backend.prepare(key, sql)
+    backend.forget_statement(key)
+
+
+async def _read(sql: bytes, planner: Planner, read: Captured, execute: Execute) -> None:
+    plan = planner.route(sql, read.variant)
+    try:
+        await execute(plan, sql, cast(Client, read))
+    except MysqlError as exc:
+        if exc.number != _UNKNOWN_COLUMN:
+            raise
+        raise NotSupported(
+            "a subquery that names a column of the row that is written cannot be read first: bind "
+            "it to the row by the sharding key, or read first and write literals"
+        ) from exc
+    if read.ok.warnings:
+        warned = read.told[0] if read.told else (b"", 0, "")
+        raise _warned(warned[1], warned[2])
+
+
+def _warned(code: int, text: str) -> NotSupported:
+    return NotSupported(
+        f"a value is computed with a warning ({code}: {text}), which could be an error in the "
+        "statement itself: compute it first and write it as a literal"
+    )
+
+
 @contextlib.contextmanager
-def _one_time(client: Client) -> Iterator[None]:
+def one_time(client: Client, wanted: bool = True) -> Iterator[None]:
+    """NOW() says the same on all connections of the session."""
     before = client.variables
-    if before.get("timestamp") is None:
+    if wanted and before.get("timestamp") is None:
         client.variables = before.with_("timestamp", b"%.6f" % time.time())
     try:
         yield
@@ -83,11 +154,7 @@ async def _values(
     result = await backend.query(sql)
     if result.ok.warnings:
         _, code, text = (await backend.query(b"SHOW WARNINGS")).values()[0]
-        raise NotSupported(
-            f"a value that decides the shard of a row is computed with a warning "
-            f"({(code or b'').decode()}: {(text or b'').decode(errors='replace')}), which could be "
-            "an error in the statement itself: compute it first and write it as a literal"
-        )
+        raise _warned(int(code or 0), (text or b"").decode(errors="replace"))
     columns = [packets.column(definition) for definition in result.columns]
     pairs = zip(columns, result.values()[0], strict=True)
     return [_literal(column, value, client) for column, value in pairs]

@@ -226,7 +226,9 @@ class Copying:
         read = Captured(client, backends, limits.rows, limits.bytes, limits.sentence)
         await self._read(plan.chosen, planner, read)
         if read.ok.warnings:
-            await judge_choice(plan, read.told, len(read.rows), next(iter(backends.values())))
+            await judge_choice(
+                plan.before, plan.limit, read.told, len(read.rows), next(iter(backends.values()))
+            )
         owners = client.table.slot_owners()
         counts: dict[int, int] = {}
         for row in read.rows:

@@ -117,8 +117,13 @@ def steps_of(plan: Plan, statement: bytes) -> Iterator[Step]:
             yield Step("insert them where they belong", (), plan.before + b" ... " + plan.after)
         case plans.ComputedWrite(asks=asks):
             told_asks = (ask if isinstance(ask, bytes) else b"DEFAULT" for ask in asks)
-            yield Step("compute values on any one shard", (), b"SELECT " + b", ".join(told_asks))
-            yield Step("insert the rows where they belong", (), b" ... ".join(plan.pieces))
+            how = "read values, as planned for themselves"
+            kind = how if plan.reads else "compute values on any one shard"
+            yield Step(kind, (), b"SELECT " + b", ".join(told_asks))
+            yield Step("write the rows where they belong", (), b" ... ".join(plan.pieces))
+        case plans.KeyedWrite(shards=shards, chosen=chosen):
+            yield Step("read the keys of the rows, as planned for themselves", (), chosen)
+            yield Step("write the rows with these keys", shards, plan.before)
         case plans.NumberedWrite(table=table):
             yield Step(f"take AUTO_INCREMENT numbers of {table} and write", (), statement)
         case plans.EveryShard(shards):

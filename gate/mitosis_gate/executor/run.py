@@ -21,10 +21,10 @@ from mitosis_gate.errors import (
     SeveralShards,
     ShardUnavailable,
 )
-from mitosis_gate.executor import ddl, explain, merge, own_variables, together
+from mitosis_gate.executor import ddl, explain, keyed, merge, own_variables, together
 from mitosis_gate.executor.assignments import Assignments
 from mitosis_gate.executor.client import Client
-from mitosis_gate.executor.computing import computed
+from mitosis_gate.executor.computing import computed, read_first
 from mitosis_gate.executor.copying import Copying, CopyLimits
 from mitosis_gate.executor.ddl_jobs import Job, Jobs
 from mitosis_gate.executor.finish import Finisher
@@ -84,6 +84,7 @@ class Executor:
         self._assignments = Assignments()
         self._sequences = sequences
         self._writes = Writes(sequences)
+        self._copy_limits = copy_limits
         self._copying = Copying(self._writes, self._execute, copy_limits)
 
     async def execute(self, plan: Plan, sql: bytes, client: Client) -> None:
@@ -121,7 +122,10 @@ class Executor:
             case plans.EveryShard() | plans.SplitWrite() | plans.NumberedWrite():
                 await self._writes.carry_out(plan, sql, client)
             case plans.ComputedWrite():
-                await self._computed(plan, client)
+                await self._computed(plan, sql, client)
+            case plans.KeyedWrite():
+                planner, limits = await self._planner(client), self._copy_limits
+                await keyed.carry_out(plan, sql, planner, client, self._execute, limits)
             case plans.CopyRows():
                 await self._copying.copy(plan, await self._planner(client), client)
             case plans.MovedRows():
@@ -144,18 +148,26 @@ class Executor:
             case _:
                 raise InternalError(f"a {type(plan).__name__} is the session's to carry out")
 
-    async def _computed(self, plan: plans.ComputedWrite, client: Client) -> None:
+    async def _computed(self, plan: plans.ComputedWrite, sql: bytes, client: Client) -> None:
         planner = await self._planner(client)
-        async with computed(plan, planner, client) as text:
+
+        async def write(text: bytes, client: Client) -> None:
             write = planner.route(text, client.variant)
             _judge_scatter(write, client)
-            if isinstance(write, plans.ComputedWrite):
+            if isinstance(write, plans.ComputedWrite) and write.reads >= plan.reads:
                 raise InternalError("a computed value is no literal")
             if isinstance(write, plans.OneShard):
-                sql = write.text if isinstance(write, plans.OneShardAs) else text
-                part = plans.Part(write.shard, sql)
+                own = write.text if isinstance(write, plans.OneShardAs) else text
+                part = plans.Part(write.shard, own)
                 write = plans.SplitWrite((part,), plans.Wrote.COPY, write.flags)
             await self._execute(write, text, client)
+
+        if plan.reads:
+            limits = self._copy_limits
+            await read_first(plan, sql, planner, client, self._execute, limits, write)
+            return
+        async with computed(plan, planner, client) as text:
+            await write(text, client)
 
     async def _planner(self, client: Client) -> Planner:
         """The one that made the plan: shards are counted alike."""

@@ -8,7 +8,6 @@ from mitosis_gate.backends.connection import BackendConnection
 from mitosis_gate.errors import MysqlError, NotSupported
 from mitosis_gate.executor.warned import Told
 from mitosis_gate.planner.lexer import shape_of, tokens_of
-from mitosis_gate.planner.plan import LimitedWrite
 
 _STATES = {1292: "22007", 1365: "22012", 1411: "HY000", 1441: "22008", 3020: "2201E"}
 """Warnings of expressions that are errors in strict mode, by number, with their SQLSTATE."""
@@ -17,16 +16,19 @@ _WORDS_OF_VERB = 4
 
 
 async def judge_choice(
-    plan: LimitedWrite, told: list[Told], chosen: int, backend: BackendConnection
+    before: bytes, limit: int, told: list[Told], chosen: int, backend: BackendConnection
 ) -> None:
-    """Raise what one server has against the write whose `chosen` rows were found with warnings."""
+    """Raise what one server has against the write whose `chosen` rows were found with warnings.
+
+    `before`: how it begins; `limit`: how many rows it wants at most.
+    """
     found = [warning for warning in told if warning[1] in _STATES]
-    if not found or _ignores(plan.before):
+    if not found or _ignores(before):
         return
     if (await backend.query(_IS_STRICT)).values()[0][0] != b"1":
         return
     _, code, text = found[0]
-    if chosen < plan.limit:  # one server would have looked at all rows
+    if chosen < limit:  # one server would have looked at all rows
         raise MysqlError(code, _STATES[code], text)
     raise NotSupported(
         f"a row of several shards gives '{text}', which ends a write in strict SQL mode if the row "

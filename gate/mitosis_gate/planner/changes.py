@@ -5,7 +5,9 @@ from dataclasses import dataclass
 
 from sqlglot import exp
 
+from mitosis_gate.planner.computed import ComputedRule, assigning_rule
 from mitosis_gate.planner.effects import Effects, calls, effects_of, refusal_for_many
+from mitosis_gate.planner.keyed import KeyedRule, keyed_rule
 from mitosis_gate.planner.keys import Block, Reading, Source, common_root, pin_of, sharded
 from mitosis_gate.planner.layout import Layout, Living
 from mitosis_gate.planner.lexer import BadSql, Kind
@@ -26,7 +28,7 @@ from mitosis_gate.planner.plan import (
 from mitosis_gate.planner.queries import query_rule
 from mitosis_gate.planner.refusals import key_changed, refuse
 from mitosis_gate.planner.rewrite import Template, copied, joined, render
-from mitosis_gate.planner.rules import Fixed, Point, Routed, Rule
+from mitosis_gate.planner.rules import Fixed, Point, Routed, Rule, Several
 from mitosis_gate.planner.statement import Statement
 
 
@@ -136,10 +138,18 @@ def _writing_rule(
     if Living.SYSTEM in {s.place.living for s in sources}:
         return Fixed(refuse("MySQL's own tables cannot be used in a statement that writes"))
     if Living.REFERENCE in livings:
-        return Fixed(_reference_write(tree, sources, changed, effects, layout, flags))
+        write = _reference_write(tree, sources, changed, effects, layout, flags)
+        early = _early(statement, tree, block, flags) if isinstance(write, Refuse) else None
+        return early if isinstance(early, ComputedRule) else Fixed(early or write)
     if not sharded(sources):
         return Fixed(layout.one(layout.first, flags))
-    spread = _not_spread(statement, block, sources, changed, flags)
+    spread: Refuse | Several | None = _not_spread(statement, block, sources, changed, flags)
+    if spread is not None:
+        spread = (
+            _early(statement, tree, block, flags)
+            or _by_keys(statement, tree, block, flags)
+            or spread
+        )
     routed = Routed(
         layout,
         flags,
@@ -157,6 +167,48 @@ def _writing_rule(
         _renumbered(tree, changed),
     )
     return _point(layout, rule) or rule
+
+
+def _only(tree: exp.Update | exp.Delete, block: Block) -> Source | None:
+    """The table of a statement that changes one and joins it with none."""
+    alone = len(block.sources) == 1 and len(block.aliases) == 1
+    return block.sources[0] if alone and not tree.args.get("with_") else None
+
+
+def _early(
+    statement: Statement, tree: exp.Update | exp.Delete, block: Block, flags: Flag
+) -> ComputedRule | Refuse | None:
+    """The rule for assigned subqueries, which are read first; None when there are none."""
+    only = _only(tree, block)
+    if only is None or not isinstance(tree, exp.Update):
+        return None
+    places = _clauses(statement)
+    behind = (places[word] for word in ("WHERE", "ORDER", "LIMIT") if word in places)
+    last = min(behind, default=len(statement.tokens))
+    values = []
+    for start, end in statement.parts(places["SET"] + 1, last):
+        at = next(p for p in range(start, end) if statement.tokens[p].text in ("=", ":="))
+        values.append((at + 1, end))
+    return assigning_rule(statement, only.place.table, values, flags)
+
+
+def _by_keys(
+    statement: Statement, tree: exp.Update | exp.Delete, block: Block, flags: Flag
+) -> KeyedRule | None:
+    only = _only(tree, block)
+    if only is None:
+        return None
+    names = [assignment.this.name for assignment in tree.expressions]
+    is_update = isinstance(tree, exp.Update)
+    return keyed_rule(
+        statement,
+        only,
+        _clauses(statement),
+        _verb(statement),
+        names if is_update else (),
+        Wrote.UPDATE if is_update else Wrote.DELETE,
+        flags,
+    )
 
 
 def _root_pin(sources: Sequence[Source], layout: Layout) -> Pin | None:

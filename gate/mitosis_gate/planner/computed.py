@@ -1,9 +1,10 @@
-"""INSERT and REPLACE of which nobody knows the shards before some values are computed.
+"""Writes of which nobody knows the shards, or what they write, before some values are computed.
 
 The gate computes nothing. It asks a server for the values, in a SELECT of its own with the
 session's settings, and puts what it hears as literals in their places; what comes out is planned
-like any INSERT. So only values that a SELECT computes as an INSERT does may be asked for: none that
-names a column of the row, and none that an INSERT would refuse.
+like any write. So only values that a SELECT computes as a write does may be asked for: none that
+names a column of the row, and none that a write would refuse. Values that are subqueries are read
+in the transaction of the write, with locks, when a server has judged the whole statement.
 """
 
 from collections.abc import Iterator, Sequence
@@ -11,12 +12,13 @@ from dataclasses import dataclass
 
 from mitosis_gate.planner.effects import AGGREGATES, calls, effects_of
 from mitosis_gate.planner.insert_frame import Insert
+from mitosis_gate.planner.keyed import share_locks
 from mitosis_gate.planner.layout import Place
 from mitosis_gate.planner.lexer import BadSql, Kind, Token
 from mitosis_gate.planner.pins import Literal
 from mitosis_gate.planner.plan import ColumnDefault, ComputedWrite, Flag, Refuse
 from mitosis_gate.planner.refusals import refuse
-from mitosis_gate.planner.rewrite import Template, cut, joined, render
+from mitosis_gate.planner.rewrite import Template, copied, cut, joined, render
 from mitosis_gate.planner.rules import Fixed, Rule
 from mitosis_gate.planner.schema import Column, Table
 from mitosis_gate.planner.statement import Span, Statement
@@ -40,10 +42,12 @@ class ComputedRule:
     asks: tuple[Template | ColumnDefault, ...]
     pieces: tuple[Template, ...]
     flags: Flag
+    reads: bool = False
 
     cacheable = True
 
-    def bind(self, literals: Sequence[Literal]) -> ComputedWrite:
+    def bind(self, literals: Sequence[Literal], mask: int = 0) -> ComputedWrite:
+        """`mask` is of no interest: the shards are known when the values are."""
         return ComputedWrite(
             tuple(
                 ask if isinstance(ask, ColumnDefault) else render(ask, literals)
@@ -51,6 +55,7 @@ class ComputedRule:
             ),
             tuple(render(piece, literals) for piece in self.pieces),
             self.flags,
+            self.reads,
         )
 
     def slots(self) -> frozenset[int]:
@@ -90,7 +95,7 @@ def computed_rule(
     if not holes:
         return None
     extra = _listed(statement, insert, place, columns) if makes_room else None
-    return _rule(statement, place.table, holes, flags, extra)
+    return _fixed(_rule(statement, place.table, holes, flags, extra))
 
 
 def reference_rule(statement: Statement, insert: Insert, table: Table, flags: Flag) -> Rule | None:
@@ -104,7 +109,55 @@ def reference_rule(statement: Statement, insert: Insert, table: Table, flags: Fl
     behind = effects_of(statement.tokens[insert.rows_end :])
     if not holes or behind.differs_by_server:
         return None
-    return _rule(statement, table, holes, flags, None)
+    return _fixed(_rule(statement, table, holes, flags, None))
+
+
+def _fixed(rule: ComputedRule | Refuse) -> Rule:
+    return Fixed(rule) if isinstance(rule, Refuse) else rule
+
+
+def subquery_rule(
+    statement: Statement, insert: Insert, table: Table, flags: Flag
+) -> "ComputedRule | Refuse":
+    """The rule for rows with values that are read from tables."""
+    if has_subquery(statement.tokens[insert.rows_end :]):
+        return refuse(
+            "a subquery in ON DUPLICATE KEY UPDATE is not supported: read first, then write "
+            "literals"
+        )
+    spans = [span for row in insert.rows for span in row]
+    found = _reading(statement, [s for s in spans if has_subquery(statement.tokens[slice(*s)])])
+    if isinstance(found, Refuse):
+        return found
+    return _rule(statement, table, found, flags, None)
+
+
+def assigning_rule(
+    statement: Statement, table: Table, values: Sequence[Span], flags: Flag
+) -> "ComputedRule | Refuse | None":
+    """The rule for an UPDATE that assigns what it reads from tables; None: it does not."""
+    found = _reading(statement, [s for s in values if has_subquery(statement.tokens[slice(*s)])])
+    if isinstance(found, Refuse):
+        return found
+    return _rule(statement, table, found, flags, None) if found else None
+
+
+def has_subquery(tokens: Sequence[Token]) -> bool:
+    return any(token.word in ("SELECT", "TABLE") for token in tokens)
+
+
+def _reading(statement: Statement, spans: Sequence[Span]) -> list[_Hole] | Refuse:
+    """Holes whose values are read under locks, as a write of one server reads."""
+    holes = []
+    for span in spans:
+        locks = share_locks(statement, *span)
+        if locks is None:
+            return refuse(
+                "UNION, WITH and TABLE in a value that is read over several shards are not "
+                "supported: read first, then write literals"
+            )
+        holes.append(_Hole(*span, copied(statement, *span, locks)))
+    return holes
 
 
 def names_column(tokens: Sequence[Token], table: Table) -> str:
@@ -159,19 +212,18 @@ def _rule(
     holes: Sequence[_Hole],
     flags: Flag,
     extra: tuple[int, bytes] | None,
-) -> Rule:
+) -> ComputedRule | Refuse:
     """`extra`: text to put before a token that stands before all holes."""
     if b"/*!" in statement.sql:
-        return Fixed(
-            refuse(
-                "an executable comment (/*! */) stands in an INSERT of which a server must compute "
-                "values: leave the comment out"
-            )
+        return refuse(
+            "an executable comment (/*! */) stands in a write of which a server must compute "
+            "values: leave the comment out"
         )
+    reads = has_subquery([t for h in holes for t in statement.tokens[h.first : h.last]])
     for hole in holes:
         refusal = _refused(statement.tokens[hole.first : hole.last], table)
         if refusal is not None:
-            return Fixed(refusal)
+            return refusal
     pieces: list[Template] = []
     at, lead = 0, b""
     before = statement.sql[: statement.tokens[0].start]
@@ -187,7 +239,7 @@ def _rule(
         at, lead, head = hole.last, b" ", ()
     pieces.append(joined((b" ", *cut(statement, at, len(statement.tokens)))))
     asks = tuple(hole.ask for hole in sorted(holes, key=lambda h: h.first))
-    return ComputedRule(asks, tuple(pieces), flags)
+    return ComputedRule(asks, tuple(pieces), flags, reads)
 
 
 def _refused(tokens: Sequence[Token], table: Table) -> Refuse | None:
@@ -198,6 +250,8 @@ def _refused(tokens: Sequence[Token], table: Table) -> Refuse | None:
             depth += {"(": 1, ")": -1}.get(token.text, 0)
             if depth < 0:
                 raise BadSql("a parenthesis is not opened")
+    if has_subquery(tokens):
+        return _refused_read(tokens)
     name = names_column(tokens, table)
     if name:
         return refuse(
@@ -218,6 +272,14 @@ def _refused(tokens: Sequence[Token], table: Table) -> Refuse | None:
             f"{asked or 'LAST_INSERT_ID(value)'} in a value that decides the shard of a row is not "
             "supported: SELECT it first"
         )
+    return effects.refusal
+
+
+def _refused_read(tokens: Sequence[Token]) -> Refuse | None:
+    """All else the server judges, which prepares the whole statement first."""
+    effects = effects_of(tokens)
+    if effects.flags & Flag.LAST or _sets_last_id(tokens):
+        return refuse("LAST_INSERT_ID() beside a subquery in a value: SELECT it first")
     return effects.refusal
 
 

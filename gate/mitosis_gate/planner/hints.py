@@ -25,6 +25,7 @@ from mitosis_gate.planner.plan import (
     Finish,
     Flag,
     Hinted,
+    KeyedWrite,
     LimitedWrite,
     Merge,
     MovedRows,
@@ -159,7 +160,15 @@ class HintedRule:
 
 
 _SPREAD = (
-    Scatter | Merge | Finish | SplitWrite | LimitedWrite | NumberedWrite | CopyRows | MovedRows
+    Scatter
+    | Merge
+    | Finish
+    | SplitWrite
+    | LimitedWrite
+    | KeyedWrite
+    | NumberedWrite
+    | CopyRows
+    | MovedRows
 )
 
 

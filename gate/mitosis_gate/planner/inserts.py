@@ -8,7 +8,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from mitosis_gate.planner.changes import every_shard, hint_place, quoted
-from mitosis_gate.planner.computed import computed_rule, reference_rule
+from mitosis_gate.planner.computed import (
+    computed_rule,
+    has_subquery,
+    reference_rule,
+    subquery_rule,
+)
 from mitosis_gate.planner.copies import copy_rule
 from mitosis_gate.planner.effects import Effects, effects_of, refusal_for_many
 from mitosis_gate.planner.insert_frame import Insert, read_insert
@@ -49,10 +54,9 @@ def insert_rule(statement: Statement) -> Rule:
         if layout.single:
             return Fixed(layout.one(0, flags))
         return copy_rule(statement, insert, columns, place, effects, flags)
-    if not layout.single and _has_subquery(statement):
-        return Fixed(
-            refuse("a subquery among the values is not supported: read first, then write literals")
-        )
+    if not layout.single and has_subquery(statement.tokens):
+        rule = subquery_rule(statement, insert, place.table, flags)
+        return Fixed(rule) if isinstance(rule, Refuse) else rule
     if place.living is Living.SHARDED:
         return _rows(statement, insert, place, flags)
     if place.living is Living.REFERENCE:
@@ -68,10 +72,6 @@ def _refused(insert: Insert, place: Place, layout: Layout, effects: Effects) -> 
     if any(place.is_key(name) for name in insert.updated):
         return key_changed(place.key_name)
     return None if layout.single else refusal_for_many(effects)
-
-
-def _has_subquery(statement: Statement) -> bool:
-    return any(t.word in ("SELECT", "TABLE") for t in statement.tokens)
 
 
 def _columns(insert: Insert, place: Place) -> list[str]:

@@ -342,14 +342,37 @@ class ColumnDefault:
 
 @dataclass(frozen=True, slots=True)
 class ComputedWrite:
-    """INSERT or REPLACE some of whose values a server must compute before anything is known.
+    """A write some of whose values a server must compute before anything is known.
 
     The values of `asks`, SQL expressions, are written as literals between the `pieces`, of which
-    there is one more; what comes out is planned like any INSERT.
+    there is one more; what comes out is planned like any write.
     """
 
     asks: tuple[bytes | ColumnDefault, ...]
     pieces: tuple[bytes, ...]
+    flags: Flag = Flag.WRITE
+    reads: bool = False
+    """The values come from tables: they are read in the transaction of the write."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeyedWrite:
+    """UPDATE or DELETE of rows that a SELECT over several shards finds.
+
+    `chosen` is planned like any read; its rows have a slot and the primary key. `before` goes to
+    the shards of `shards` that have such rows, each with the keys of its own.
+    """
+
+    shards: tuple[int, ...]
+    chosen: bytes
+    before: bytes
+    """The statement up to its conditions."""
+    keys: tuple[bytes, ...]
+    """SQL of the columns of the primary key."""
+    wrote: Wrote
+    reads_clock: bool = False
+    limit: int = 1 << 62
+    """How many rows the statement wants at most; 0: it is not known here."""
     flags: Flag = Flag.WRITE
 
 
@@ -709,6 +732,7 @@ Plan = (
     | SplitWrite
     | NumberedWrite
     | ComputedWrite
+    | KeyedWrite
     | LimitedWrite
     | CopyRows
     | LoadData

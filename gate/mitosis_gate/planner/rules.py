@@ -16,6 +16,7 @@ from mitosis_gate.planner.plan import (
     Finish,
     Flag,
     GateExplain,
+    KeyedWrite,
     LimitedWrite,
     Merge,
     MovedRows,
@@ -251,7 +252,9 @@ def shards_of(plan: Plan) -> tuple[int, ...]:
         return tuple(sorted({shard for pull in plan.pulls for shard in pull.shards}))
     if isinstance(plan, OneShard):
         return (plan.shard,)
-    if isinstance(plan, AnyShard | Scatter | Merge | EveryShard | LimitedWrite | MovedRows):
+    if isinstance(
+        plan, AnyShard | Scatter | Merge | EveryShard | LimitedWrite | KeyedWrite | MovedRows
+    ):
         return plan.shards
     if isinstance(plan, SplitWrite):
         return tuple(part.shard for part in plan.parts)

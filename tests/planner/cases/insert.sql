@@ -129,7 +129,7 @@ INSERT INTO users VALUES (@@warning_count, 'x')
 --> 1235 (42000) [gate] @@warning_count in a value that decides the shard of a row is not supported: SELECT it first
 
 INSERT INTO users VALUES (/*!80000 1 + */ 1, 'x')
---> 1235 (42000) [gate] an executable comment (/*! */) stands in an INSERT of which a server must compute values: leave the comment out
+--> 1235 (42000) [gate] an executable comment (/*! */) stands in a write of which a server must compute values: leave the comment out
 
 /*gate: scatter=deny */ INSERT INTO users VALUES (1 + 1, 'x')
 --> 1235 (42000) [gate] this statement needs several shards, and the hint scatter=deny does not allow it: add the sharding key to WHERE, or allow it with /*gate: scatter=allow */
@@ -198,7 +198,7 @@ INSERT INTO users VALUES (1, 'x') ON DUPLICATE KEY UPDATE name = 'y', `users`.`U
 --> 1235 (42000) [gate] column user_id is the sharding key, which decides the shard of a row, and cannot be updated: DELETE the row and INSERT it with the new key
 
 INSERT INTO users VALUES (1, (SELECT name FROM countries LIMIT 1))
---> 1235 (42000) [gate] a subquery among the values is not supported: read first, then write literals
+--> read (SELECT name FROM countries LIMIT 1 FOR SHARE) for INSERT INTO users VALUES (1, {} )
 
 INSERT INTO generated (n) VALUES (1)
 --> 1 numbers of generated.id, brings 0: insert on 2: INSERT INTO generated (n, `id`) VALUES (1, 7)

@@ -25,7 +25,7 @@ INSERT INTO notes SELECT user_id, name FROM users
 --> copy SELECT user_id, name FROM users into INSERT INTO notes VALUES {}
 
 INSERT INTO notes VALUES (1, (SELECT 1))
---> 1235 (42000) [gate] a subquery among the values is not supported: read first, then write literals
+--> read (SELECT 1) for INSERT INTO notes VALUES (1, {} )
 
 UPDATE notes SET text = 'x'
 --> shard 0 write

@@ -83,7 +83,13 @@ UPDATE users u JOIN orders o SET u.name = 'x' WHERE u.user_id = 1
 --> 1235 (42000) [gate] the rows of users, orders that this write brings together can lie on different shards: join them on their sharding keys (u.user_id and o.user_id) by =, or read first and write then
 
 UPDATE users SET name = (SELECT total FROM orders LIMIT 1) WHERE user_id = 1
---> 1235 (42000) [gate] the rows of users, orders that this write brings together can lie on different shards: join them on their sharding keys (users.user_id and orders.user_id) by =, or read first and write then
+--> read (SELECT total FROM orders LIMIT 1 FOR SHARE) for UPDATE users SET name = {} WHERE user_id = 1
+
+UPDATE users SET name = (SELECT total FROM orders UNION SELECT 1) WHERE user_id = 1
+--> 1235 (42000) [gate] UNION, WITH and TABLE in a value that is read over several shards are not supported: read first, then write literals
+
+DELETE FROM users WHERE name IN (SELECT sku FROM order_items)
+--> 1235 (42000) [gate] the rows of users, order_items that this write brings together can lie on different shards: join them on their sharding keys (users.user_id and order_items.user_id) by =, or read first and write then
 
 UPDATE users SET name = (@a := 1) WHERE user_id = 1
 --> 1235 (42000) [gate] a SELECT of several shards cannot set user variables or LAST_INSERT_ID(): each shard would set its own; SELECT the value, and SET @name to it
@@ -181,3 +187,31 @@ INSERT INTO tariffs (price) VALUES (2.5)
 
 INSERT INTO tariffs VALUES (LAST_INSERT_ID(), 2.5)
 --> compute LAST_INSERT_ID() for INSERT INTO tariffs VALUES ( {} , 2.5) (last)
+
+-- title: writes that read tables of several shards first
+DELETE FROM accounts WHERE mail IN (SELECT name FROM users)
+--> delete on 0,1,2,3: DELETE FROM accounts WHERE `accounts`.`id` are those of SELECT CRC32(`accounts`.`user_id`) MOD 4096 AS slot, `accounts`.`id` FROM accounts WHERE mail IN (SELECT name FROM users FOR SHARE) FOR UPDATE
+
+UPDATE accounts a SET a.mail = 'x' WHERE a.user_id > (SELECT MAX(user_id) FROM users) AND a.mail <> 'y'
+--> update on 0,1,2,3: UPDATE accounts a SET a.mail = 'x' WHERE `a`.`id` are those of SELECT CRC32(`a`.`user_id`) MOD 4096 AS slot, `a`.`id` FROM accounts a WHERE a.user_id > (SELECT MAX(user_id) FROM users FOR SHARE) AND a.mail <> 'y' FOR UPDATE
+
+UPDATE accounts SET mail = 'x' WHERE mail IN (SELECT name FROM users) ORDER BY mail LIMIT 3
+--> update on 0,1,2,3: UPDATE accounts SET mail = 'x' WHERE `accounts`.`id` are those of SELECT CRC32(`accounts`.`user_id`) MOD 4096 AS slot, `accounts`.`id` FROM accounts WHERE mail IN (SELECT name FROM users FOR SHARE) ORDER BY mail LIMIT 3 FOR UPDATE
+
+UPDATE accounts SET mail = (SELECT MAX(name) FROM users) WHERE user_id = 1
+--> read (SELECT MAX(name) FROM users FOR SHARE) for UPDATE accounts SET mail = {} WHERE user_id = 1
+
+UPDATE accounts SET mail = 'x' WHERE user_id = 5 AND mail IN (SELECT name FROM users WHERE user_id = 5)
+--> shard 2 write
+
+INSERT INTO users VALUES ((SELECT MAX(user_id) + 1 FROM users), 'x')
+--> read (SELECT MAX(user_id) + 1 FROM users FOR SHARE) for INSERT INTO users VALUES ( {} , 'x')
+
+UPDATE accounts SET id = 7 WHERE mail IN (SELECT name FROM users)
+--> 1235 (42000) [gate] the rows of accounts, users that this write brings together can lie on different shards: join them on their sharding keys (accounts.user_id and users.user_id) by =, or read first and write then
+
+DELETE FROM accounts WHERE mail IN (SELECT name FROM users UNION SELECT 'x')
+--> 1235 (42000) [gate] the rows of accounts, users that this write brings together can lie on different shards: join them on their sharding keys (accounts.user_id and users.user_id) by =, or read first and write then
+
+INSERT INTO users VALUES (1, 'x') ON DUPLICATE KEY UPDATE name = (SELECT MAX(mail) FROM accounts)
+--> 1235 (42000) [gate] a subquery in ON DUPLICATE KEY UPDATE is not supported: read first, then write literals
