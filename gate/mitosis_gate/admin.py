@@ -17,7 +17,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from mitosis_gate import metrics
-from mitosis_gate.peers import PATH, Message, Peers
+from mitosis_gate.peers import PATH, Peers
+from mitosis_gate.sealing import Message
 from mitosis_gate.web import Request, Response, WebServer
 from mitosis_routing.table import RoutingTable
 

@@ -1,102 +1,30 @@
 """The other gates of the release: how they are found, and how they are asked.
 
-A question is a small JSON object, sealed with a key that all gates of the release share (AES-GCM;
-what travels is neither readable nor made by anybody else) and sent to the admin port of each peer:
-`POST /peers`. It carries its time and a random id, so that a copy of it is refused; the answer is
-sealed for that very question. The key never travels and never reaches a log.
+A question is a small JSON object, sealed with a key that all gates of the release share
+(`mitosis_gate.sealing`) and sent to the admin port of each peer: `POST /peers`. The key never
+travels and never reaches a log.
 """
 
 import asyncio
-import functools
 import hashlib
-import json
 import logging
 import secrets
 import socket
-import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from mitosis_gate import connection_ids, web
 from mitosis_gate.errors import NotStarted
+from mitosis_gate.sealing import BadSeal, Message, Seal, is_sealed
 from mitosis_gate.settings import Settings
-
-if TYPE_CHECKING:
-    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 log = logging.getLogger(__name__)
 
-Message = Mapping[str, Any]
 Answer = Callable[[Message], Awaitable[Sequence[Message]]]
 PATH = "/peers"
 ASK_SECONDS = 3.0
-_NONCE_BYTES = 12
-_AGE_SECONDS = 60.0
-"""How far the clocks of two gates may be apart, and how long an id of a question is remembered."""
 _SHORTEST_KEY = 16
 _LONGEST_ANSWER = 16 << 20
-
-
-class BadSeal(Exception):
-    """Not sealed with our key, not for this question, or seen before."""
-
-
-class Seal:
-    """Closes and opens messages with the key of the release.
-
-    The library for it, 8 MB of memory, is imported with the first question.
-    """
-
-    def __init__(self, secret: bytes) -> None:
-        self._key = hashlib.sha256(b"mitosis gate peers\0" + secret).digest()
-        self._seen: dict[str, float] = {}
-
-    @functools.cached_property
-    def _cipher(self) -> "AESGCM":
-        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-
-        return AESGCM(self._key)
-
-    def question(self, message: Message) -> tuple[bytes, str]:
-        """Return what to send, and the id that the answer must be sealed for."""
-        number = secrets.token_hex(16)
-        return self._close({"at": time.time(), "id": number, "body": message}, "question"), number
-
-    def open_question(self, data: bytes) -> tuple[Message, str]:
-        """Raises BadSeal, also for one that is old or came before."""
-        found = self._open(data, "question")
-        now = time.time()
-        age = abs(now - float(found["at"]))
-        number = str(found["id"])
-        if age > _AGE_SECONDS:
-            raise BadSeal(f"the question is {age:.0f} s old: look at the clocks of the gates")
-        self._seen = {k: at for k, at in self._seen.items() if now - at < 2 * _AGE_SECONDS}
-        if number in self._seen:
-            raise BadSeal("the question came before")
-        self._seen[number] = now
-        return found["body"], number
-
-    def answer(self, message: Sequence[Message], number: str) -> bytes:
-        return self._close({"body": message}, number)
-
-    def open_answer(self, data: bytes, number: str) -> Sequence[Message]:
-        found: Sequence[Message] = self._open(data, number)["body"]
-        return found
-
-    def _close(self, message: Message, use: str) -> bytes:
-        nonce = secrets.token_bytes(_NONCE_BYTES)
-        return nonce + self._cipher.encrypt(nonce, json.dumps(message).encode(), use.encode())
-
-    def _open(self, data: bytes, use: str) -> Mapping[str, Any]:
-        from cryptography.exceptions import InvalidTag
-
-        nonce, sealed = data[:_NONCE_BYTES], data[_NONCE_BYTES:]
-        try:
-            found: Mapping[str, Any] = json.loads(self._cipher.decrypt(nonce, sealed, use.encode()))
-        except (InvalidTag, ValueError) as exc:
-            raise BadSeal("it was not sealed with the key of this release") from exc
-        return found
 
 
 class SealFile:
@@ -153,15 +81,17 @@ class Peers:
                 found[str(info[4][0]), int(port)] = None
         return list(found)
 
-    async def ask(self, question: Message) -> list[Message]:
-        """The answers of all processes of all other gates."""
+    async def ask(self, question: Message, is_secret: bool = True) -> list[Message]:
+        """The answers of all processes of all other gates. `is_secret`: nobody may read them."""
         addresses = await self.addresses()
-        answers = await asyncio.gather(*(self._ask(a, question) for a in addresses))
+        answers = await asyncio.gather(*(self._ask(a, question, is_secret) for a in addresses))
         return [message for answer in answers for message in answer]
 
-    async def _ask(self, address: tuple[str, int], question: Message) -> Sequence[Message]:
+    async def _ask(
+        self, address: tuple[str, int], question: Message, is_secret: bool
+    ) -> Sequence[Message]:
         seal = self._file.seal
-        body, number = seal.question({**question, "from": self._own})
+        body, number = seal.question({**question, "from": self._own}, is_secret)
         host, port = address
         url = f"http://[{host}]:{port}{PATH}" if ":" in host else f"http://{host}:{port}{PATH}"
         try:
@@ -187,11 +117,13 @@ class Peers:
             log.warning("a question that is not from a peer was refused: %s", exc)
             return web.Response(b"not sealed with the key of this release\n", 403)
         found = [] if question.get("from") == self._own else await answer(question)
-        return web.Response(seal.answer(found, number), content_type="application/octet-stream")
+        sealed = seal.answer(found, number, is_sealed(body))
+        return web.Response(sealed, content_type="application/octet-stream")
 
     async def free_number(self) -> int:
         """A number for this gate that no peer has."""
-        taken = [int(m["gate"]) for m in await self.ask({"what": "number"}) if "gate" in m]
+        told = await self.ask({"what": "number"}, is_secret=False)
+        taken = [int(m["gate"]) for m in told if "gate" in m]
         return choose_number(taken, socket.gethostname() + self._own)
 
 

@@ -34,6 +34,7 @@ from mitosis_gate.executor.schema import Planners
 from mitosis_gate.executor.sequences import Sequences
 from mitosis_gate.recovery import Recovery
 from mitosis_gate.routing_watch import WATCH_SECONDS, RoutingBook, RoutingFile, RoutingWatch
+from mitosis_gate.sealing import Message
 from mitosis_gate.server import Server
 from mitosis_gate.session import Services
 from mitosis_gate.settings import Settings
@@ -277,7 +278,7 @@ class Gate:
             self._source.age_seconds(),
         )
 
-    async def answers(self, question: peers.Message) -> Sequence[peers.Message]:
+    async def answers(self, question: Message) -> Sequence[Message]:
         return [await self._server.desk.answer(question)]
 
     def version(self, keyspace: str) -> int:

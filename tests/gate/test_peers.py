@@ -2,6 +2,8 @@
 
 import asyncio
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -10,10 +12,14 @@ import pytest
 from mitosis_gate import connection_ids
 from mitosis_gate.errors import NotStarted
 from mitosis_gate.lines import Line
-from mitosis_gate.peers import PATH, BadSeal, Peers, Seal, SealFile, choose_number
+from mitosis_gate.peers import PATH, Peers, SealFile, choose_number
+from mitosis_gate.sealing import BadSeal, Seal, is_sealed
 from mitosis_gate.web import Request, Response, WebServer
 
 KEY = b"a key of twenty bytes"
+
+
+BOTH = pytest.mark.parametrize("is_secret", [True, False])
 
 
 def key_file(tmp_path: Path, key: bytes = KEY) -> SealFile:
@@ -31,24 +37,38 @@ def test_a_question_and_its_answer_are_opened_with_the_key() -> None:
     assert one.open_answer(other.answer([{"a": 1}], asked), number) == [{"a": 1}]
 
 
-def test_another_key_opens_nothing() -> None:
-    data, _ = Seal(KEY).question({"what": "find"})
+def test_what_is_no_secret_is_signed() -> None:
+    one, other = Seal(KEY), Seal(KEY)
+    data, number = one.question({"what": "number"}, is_secret=False)
+    assert b"number" in data and not is_sealed(data)
+    _, asked = other.open_question(data)
+    answer = other.answer([{"gate": 7}], asked, is_secret=False)
+    assert one.open_answer(answer, number) == [{"gate": 7}]
+    with pytest.raises(BadSeal):
+        one.open_answer(answer, "another")
+
+
+@BOTH
+def test_another_key_opens_nothing(is_secret: bool) -> None:
+    data, _ = Seal(KEY).question({"what": "find"}, is_secret)
     with pytest.raises(BadSeal):
         Seal(KEY + b"!").open_question(data)
 
 
-def test_a_question_that_comes_twice_is_refused() -> None:
-    data, _ = Seal(KEY).question({"what": "kill"})
+@BOTH
+def test_a_question_that_comes_twice_is_refused(is_secret: bool) -> None:
+    data, _ = Seal(KEY).question({"what": "kill"}, is_secret)
     door = Seal(KEY)
     door.open_question(data)
     with pytest.raises(BadSeal, match="came before"):
         door.open_question(data)
 
 
-def test_an_old_question_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    data, _ = Seal(KEY).question({"what": "kill"})
+@BOTH
+def test_an_old_question_is_refused(is_secret: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    data, _ = Seal(KEY).question({"what": "kill"}, is_secret)
     later = time.time() + 3600
-    monkeypatch.setattr("mitosis_gate.peers.time.time", lambda: later)
+    monkeypatch.setattr("mitosis_gate.sealing.time.time", lambda: later)
     with pytest.raises(BadSeal, match="old"):
         Seal(KEY).open_question(data)
 
@@ -61,8 +81,9 @@ def test_an_answer_is_for_its_question_only() -> None:
         seal.open_answer(seal.answer([], other), number)
 
 
-def test_a_changed_byte_is_noticed() -> None:
-    data, _ = Seal(KEY).question({"what": "kill", "id": 1})
+@BOTH
+def test_a_changed_byte_is_noticed(is_secret: bool) -> None:
+    data, _ = Seal(KEY).question({"what": "kill", "id": 1}, is_secret)
     with pytest.raises(BadSeal):
         Seal(KEY).open_question(data[:-1] + bytes((data[-1] ^ 1,)))
 
@@ -190,3 +211,13 @@ async def test_questions_go_both_ways_on_a_line() -> None:
     theirs[0].close()
     await asyncio.gather(*listening)
     server.close()
+
+
+def test_who_asks_for_no_secret_needs_no_library_for_encryption() -> None:
+    """It is 8 MB of the memory of a gate."""
+    program = (
+        "import sys; import mitosis_gate.process; from mitosis_gate.sealing import Seal; "
+        "seal = Seal(b'key'); data, n = seal.question({}, False); seal.open_question(data); "
+        "sys.exit(any(name.startswith('cryptography') for name in sys.modules))"
+    )
+    assert subprocess.run([sys.executable, "-c", program], timeout=60).returncode == 0
