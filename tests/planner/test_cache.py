@@ -7,7 +7,7 @@ from keyspaces import KEYSPACES, SCHEMA
 
 from mitosis_gate.planner.build import Planner
 from mitosis_gate.planner.lexer import shape_of
-from mitosis_gate.planner.plan import OneShard, Plan, Refuse, Scatter, Variant
+from mitosis_gate.planner.plan import Merge, OneShard, Plan, Refuse, Scatter, Variant
 from mitosis_gate.planner.shapes import ShapeCache
 from mitosis_routing.hashing import slot_of
 
@@ -75,6 +75,39 @@ def test_the_plan_of_a_known_statement_is_the_same_object() -> None:
     sql = b"SELECT * FROM users WHERE user_id = %d"
     plans = {id(planner.route(sql % number)) for number in range(2000)}
     assert len(plans) == 4
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        b"SELECT COUNT(*) FROM users",
+        b"SELECT COUNT(*) FROM users WHERE user_id > 5",
+        b"SELECT name FROM users WHERE name > 'a'",
+        b"SELECT name FROM users ORDER BY name LIMIT 5",
+    ],
+)
+def test_a_read_of_several_shards_is_planned_once_for_a_text(sql: bytes) -> None:
+    planner = Planner(SCHEMA, TABLE)
+    plans = [planner.route(sql) for _ in range(5)]
+    assert plans[-1] is plans[-2] and isinstance(plans[-1], Merge | Scatter)
+    assert plans[-1] == Planner(SCHEMA, TABLE).route(sql)
+    other = sql.replace(b"5", b"6").replace(b"'a'", b"'b'")
+    assert planner.route(other) == Planner(SCHEMA, TABLE).route(other)
+    for number in range(1000):
+        planner.route(b"SELECT name FROM users WHERE name > '%d'" % number)
+    assert planner.route(sql) == plans[0]
+    assert planner.route(sql, Variant(utf8=False)) is not planner.route(sql)
+
+
+def test_rows_of_one_shape_are_merged_by_one_recipe() -> None:
+    """Who merges keeps what it knows by the identity of the recipe."""
+    planner = Planner(SCHEMA, TABLE)
+    plans = [
+        planner.route(b"SELECT name FROM users WHERE name > '%d' ORDER BY name LIMIT 5" % number)
+        for number in range(5)
+    ]
+    recipes = [plan.recipe for plan in plans[2:] if isinstance(plan, Merge)]
+    assert len(recipes) == 3 and all(recipe is recipes[0] for recipe in recipes)
 
 
 @pytest.mark.parametrize(

@@ -12,10 +12,12 @@ from mitosis_gate.planner.plan import (
     AnyShard,
     Assignment,
     Flag,
+    Merge,
     OneShard,
     Plan,
     Prepared,
     Refuse,
+    Scatter,
     Value,
     Variant,
 )
@@ -33,6 +35,8 @@ _MOST_ENDINGS = 4096
 _LONGEST_ENDING = 1024
 """Bytes before the number: what is longer gains little."""
 _LONGEST_SHAPE = 2048
+_MOST_MERGES = 256
+_LONGEST_MERGED = 512
 _DIGITS = b"0123456789"
 _OTHER_VARIANTS = 16
 
@@ -53,6 +57,8 @@ class Planner(relay.PlannerState):
         self._caches: dict[Variant, ShapeCache] = {DEFAULT_VARIANT: self._cache}
         self.shapes: dict[bytes, Point | Plan] = {}
         """What the compiled relay knows: by the shape of plain statements as it sees it."""
+        self._merges: dict[bytes, Merge | Scatter] = {}
+        """By the whole text."""
         self._endings: dict[bytes, Point | OneShard] = {}
         """By their text before it: shapes whose only literal is a number at the very end, the key
         or, where all go to one shard, any."""
@@ -70,14 +76,29 @@ class Planner(relay.PlannerState):
                 plan = known.of_number(sql[len(head) :]) if isinstance(known, Point) else known
                 if plan is not None:
                     return plan
+            if self._merges and len(sql) <= _LONGEST_MERGED:
+                merged = self._merges.get(sql)
+                if merged is not None:
+                    return merged
             cache = self._cache
         else:
             cache = self._cache_of(variant)
         parts = split(sql + END, MAX_LITERALS)
         rule = cache.get(tuple(parts[1::3]))
         if rule is not None and parts[-2] == END:
-            return rule.bind(parts[2::3])
+            plan = rule.bind(parts[2::3])
+            if type(plan) is Merge or type(plan) is Scatter:
+                self._note_merge(sql, plan, cache)
+            return plan
         return self._route_slowly(sql, variant, cache)
+
+    def _note_merge(self, sql: bytes, plan: Merge | Scatter, cache: ShapeCache) -> None:
+        """Reads of several shards often come again with the same values; their plans have texts
+        and sets of shards that take time to make."""
+        if cache is self._cache and len(sql) <= _LONGEST_MERGED:
+            if len(self._merges) >= _MOST_MERGES:
+                self._merges.clear()
+            self._merges[sql] = plan
 
     def prepare(self, sql: bytes, variant: Variant = DEFAULT_VARIANT) -> Prepared:
         """Plan a statement of COM_STMT_PREPARE; never raises."""

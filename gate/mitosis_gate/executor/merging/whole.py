@@ -10,9 +10,9 @@ from mitosis_gate.executor.merging.groups import groups_of, makers_of, outs_of
 from mitosis_gate.executor.merging.keys import Keys
 from mitosis_gate.executor.merging.ordered import Run, next_rows
 from mitosis_gate.executor.merging.rows import BinaryRows, Format, TextRows
-from mitosis_gate.planner.plan import Recipe
+from mitosis_gate.planner.plan import Fold, Recipe
 from mitosis_gate.wire import packets
-from mitosis_gate.wire.codec import frames, lenenc, read_lenenc
+from mitosis_gate.wire.codec import frames, lenenc, lenenc_bytes, read_lenenc
 
 _MOST_KEPT = 1000
 _EOF_BYTES, _OK_BYTES = 9, 11
@@ -25,6 +25,7 @@ class Whole:
     __slots__ = (
         "_binary",
         "_columns",
+        "_is_count",
         "_is_total",
         "_keys",
         "_makers",
@@ -51,6 +52,8 @@ class Whole:
         self._places = [out.column for out in outs_of(recipe, self._columns)]
         self._is_total = recipe.groups == 0 and not recipe.order
         """All rows become one, and none is looked at more than once."""
+        folds = [out.fold for out in recipe.columns]
+        self._is_count = folds == [Fold.COUNT] and len(definitions) == 1 and not binary
 
     def merged(self, batches: Sequence[list[bytes]]) -> list[bytes]:
         """The rows of the answer from the rows of each shard."""
@@ -86,6 +89,8 @@ class Whole:
         return finished + groups.end()
 
     def _total(self, rows: Sequence[bytes]) -> bytes:
+        if self._is_count:  # a number that is never NULL, with its length in front
+            return lenenc_bytes(b"%d" % sum([int(row[1:]) for row in rows]))
         values = self._rows.leading(rows, len(self._columns))
         results = []
         for make in self._makers:
