@@ -6,6 +6,7 @@ expressions.py expressions of a wanted kind
 queries.py     SELECT statements
 writes.py      INSERT, REPLACE, UPDATE, DELETE
 compare.py     one statement, two answers: the same, a refusal, or a difference
+driver.py      a driver that reads what both send
 rounds.py      fill both sides, run statements, keep count
 parts.py       many rounds, in several processes
 """

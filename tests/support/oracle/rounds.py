@@ -13,13 +13,13 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-import mysql.connector
 from gates import KEYSPACE, PASSWORD, USER, GateProcess, Shards
 from merge_servers import MergeServer
 
 from mysqld import Mysqld
 from oracle import schemas
 from oracle.compare import Answer, ask, ask_prepared, difference
+from oracle.driver import Connection
 from oracle.queries import Queries, Statement
 from oracle.schemas import Table
 from oracle.writes import Writes
@@ -27,7 +27,14 @@ from oracle.writes import Writes
 SHARDS = 4
 STATEMENTS_OF_A_ROUND = 400
 _CHECK_EVERY = 100
-_NOT_DURABLE = ("--innodb-flush-log-at-trx-commit=0", "--skip-log-bin")
+_PATIENCE_SECONDS = 120
+"""Who does not answer is a difference, and not the end of all."""
+_NOT_DURABLE = (
+    "--innodb-flush-log-at-trx-commit=0",
+    "--skip-log-bin",
+    # those of a machine are few, and each server takes many
+    "--innodb-use-native-aio=OFF",
+)
 _LITERALS = re.compile(r"(?<![\w.'%])(?:'(?:[^'\\]|'')*'|-?\d+(?:\.\d+)?)(?![\w.'(])")
 
 
@@ -70,9 +77,10 @@ def _side(stack: ExitStack, port: int) -> Side:
         "password": PASSWORD,
         "database": KEYSPACE,
         "autocommit": True,
+        "read_timeout": _PATIENCE_SECONDS,
     }
     text = stack.enter_context(pymysql.connect(**login, charset="utf8mb4"))  # type: ignore[call-overload]
-    binary = mysql.connector.connect(**login, use_pure=True, ssl_disabled=False)
+    binary = Connection(**login, ssl_disabled=False)
     stack.callback(binary.close)
     return Side(text, binary)
 
