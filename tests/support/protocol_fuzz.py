@@ -247,24 +247,29 @@ async def one(world: World, seed: int) -> tuple[list[str], int]:
 
 async def run(seed: int, inputs: int, show: bool = False) -> list[str]:
     found: list[str] = []
+
+    def note(problems: list[str]) -> None:
+        found.extend(problems)
+        if show and problems:
+            print("\n".join(problems), flush=True)
+
     with World() as world:
         witness = world.member(WITNESS)
         done = number = 0
         while done < inputs and len(found) < 20:
             problems, weight = await one(world, seed + number)
-            found += problems
-            if show and problems:
-                print("\n".join(problems))
+            note(problems)
             done += weight
             number += 1
             if number % LOOKS_EVERY == 0:
                 if not await world.serves(witness):
-                    found.append(f"seed {seed + number}: another client is not served any more")
+                    note([f"seed {seed + number}: another client is not served any more"])
                     witness = world.member(WITNESS)
                 if len(world.server.sessions) != 1 or world.server._entrances:
-                    found.append(f"seed {seed + number}: clients are left over")
+                    note([f"seed {seed + number}: clients are left over"])
             if show and number % 5000 == 0:
-                print(f"{done} inputs, {len(found)} findings, {resident_bytes() >> 20} MiB")
+                size = resident_bytes() >> 20
+                print(f"{done} inputs, {len(found)} findings, {size} MiB", flush=True)
     return found
 
 

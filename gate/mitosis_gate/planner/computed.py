@@ -172,6 +172,8 @@ def names_column(tokens: Sequence[Token], table: Table) -> str:
 def _is_told(statement: Statement, span: Span) -> bool:
     """Whether it is a literal, or a word that stands for a value by itself."""
     tokens = statement.tokens[slice(*span)]
+    if not tokens:
+        return True  # no value at all: whoever reads literals says so
     last = tokens[-1]
     if len(tokens) == 1:
         return last.kind is Kind.LITERAL or last.word in ("NULL", "DEFAULT")

@@ -149,6 +149,9 @@ INSERT INTO users SET name = 'x'
 INSERT INTO users VALUES (NULL, 'x')
 --> 1048 (23000) [gate] Column 'user_id' cannot be null: it is the sharding key of users, so each row must give it a value
 
+INSERT INTO users (user_id, name) VALUES (, 1)
+--> 1048 (23000) [gate] Column 'user_id' cannot be null: it is the sharding key of users, so each row must give it a value
+
 INSERT INTO users VALUES (DEFAULT, 'x')
 --> compute DEFAULT(user_id) for INSERT INTO users VALUES ( {} , 'x')
 
