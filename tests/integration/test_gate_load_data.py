@@ -1,5 +1,6 @@
 """LOAD DATA LOCAL through the gate against the same file on one MySQL."""
 
+import random
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +23,8 @@ RULES = (
     TableRule("orders", "user_id"),
     TableRule("countries", reference=True),
     TableRule("rates", reference=True),
+    TableRule("raw", "k"),
+    TableRule("counted", "id"),
 )
 SCHEMA = (
     "CREATE TABLE users (user_id BIGINT NOT NULL PRIMARY KEY, name VARCHAR(20), age INT, "
@@ -33,8 +36,10 @@ SCHEMA = (
     "CREATE TABLE countries (code CHAR(2) PRIMARY KEY, name VARCHAR(50), "
     "seen TIMESTAMP(6) DEFAULT CURRENT_TIMESTAMP(6))",
     "CREATE TABLE rates (id INT AUTO_INCREMENT PRIMARY KEY, rate INT)",
+    "CREATE TABLE raw (k VARBINARY(100) NOT NULL PRIMARY KEY, a BLOB, b BLOB)",
+    "CREATE TABLE counted (hidden INT INVISIBLE, id INT PRIMARY KEY, n INT)",
 )
-TABLES = ("users", "words", "events", "orders", "countries", "rates")
+TABLES = ("users", "words", "events", "orders", "countries", "rates", "counted")
 OPTIONS = ("--innodb-flush-log-at-trx-commit=0", "--skip-log-bin", "--local-infile=ON")
 Said = tuple[int, str, int]
 
@@ -183,6 +188,120 @@ def test_a_big_file_comes_whole_to_its_shards(
     query = "SELECT COUNT(*), SUM(CRC32(CONCAT_WS('/', user_id, name, age))) FROM users"
     assert ask(connections[1], query) == ask(connections[0], query)
     assert ask(connections[1], "SELECT COUNT(DISTINCT at) FROM users") == [(1,)]
+
+
+FORMATS = (
+    (b",", b'"', b"\\", b"", b"\n"),
+    (b",", b'"', b'"', b"", b"\r\n"),
+    (b"\t", b"", b"\\", b"", b"\n"),
+    (b",", b'"', b"", b"", b"\n"),
+    (b"<>", b"'", b"\\", b"", b"|\n"),
+    (b",,", b'"', b"\\", b"", b",\n"),
+    (b'","', b"", b"\\", b'"', b'"\n'),
+    (b",", b'"', b"\\", b">", b"\n"),
+)
+
+
+def rows_of_any_kind(source: random.Random, form: tuple[bytes, ...], keys: range) -> bytes:
+    """Fields with everything that has a meaning in any place, mostly of rows with three of them."""
+    term, quote, escape, start, end = form
+    odd = [term, end, quote * 2, escape * 2, escape + end, escape + b"N", term[:1], end[-1:], start]
+    odd += [quote + term, quote, escape + quote, b"NULL", "é€".encode(), b" ", b"x", b"y"]
+    content = b""
+    for key in keys:
+        fields = [b"%d" % key]
+        while len(fields) < source.choice((2, 3, 3, 3, 3, 5)):
+            text = b"".join(source.choices(odd, k=source.randrange(4)))
+            fields.append(quote + text + quote if source.random() < 0.5 else text)
+        if source.random() < 0.5:
+            fields[0] = quote + fields[0] + quote
+        content += start + term.join(fields) + (end if source.random() < 0.95 else b"")
+    return content
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_any_file_is_read_as_by_one_server(
+    connections: tuple[Any, Any], file: Callable[[bytes], str], form: tuple[bytes, ...]
+) -> None:
+    source = random.Random(repr(form))
+    term, quote, escape, start, end = (f"x'{text.hex()}'" if text else "''" for text in form)
+    compared = 0
+    for number in range(25):
+        content = rows_of_any_kind(source, form, range(1, source.randrange(2, 12)))
+        path = file(content[: -len(form[-1])] if number % 3 == 0 else content)
+        statement = (
+            f"LOAD DATA LOCAL INFILE '{path}' INTO TABLE raw CHARACTER SET utf8mb4 FIELDS "
+            f"TERMINATED BY {term} ENCLOSED BY {quote} ESCAPED BY {escape} LINES STARTING BY "
+            f"{start} TERMINATED BY {end} IGNORE {source.choice((0, 0, 0, 1))} LINES"
+        )
+        found = []
+        for connection in connections:
+            ask(connection, "DELETE FROM raw")
+            try:
+                said = load(connection, statement)
+            except pymysql.MySQLError as exc:
+                assert connection is connections[1] and "has no sharding key" in str(exc), content
+                break
+            told = sorted(ask(connection, "SHOW WARNINGS"))
+            found.append((said, told, ask(connection, "SELECT k, a, b FROM raw ORDER BY k")))
+        if len(found) == 2:
+            assert found[1] == found[0], content
+            compared += 1
+    assert compared > 15
+
+
+def test_errors_name_the_row_of_the_file(
+    connections: tuple[Any, Any], file: Callable[[bytes], str]
+) -> None:
+    path = file(
+        b"".join(b"%d\tA\t%s\n" % (n, b"old" if n in (31, 32) else b"1") for n in range(60))
+    )
+    said = []
+    for connection in connections:
+        with pytest.raises(pymysql.MySQLError) as error:
+            load(
+                connection,
+                f"LOAD DATA LOCAL INFILE '{path}' REPLACE INTO TABLE users (user_id, name, age)",
+            )
+        said.append(error.value.args)
+        assert ask(connection, "SELECT COUNT(*) FROM users") == [(0,)]
+    assert said[1] == said[0] and "at row 32" in said[0][1]
+
+
+def test_invisible_columns_are_not_counted_as_fields(
+    connections: tuple[Any, Any], file: Callable[[bytes], str]
+) -> None:
+    path = file(b"1\t10\n2\t20\n3\t30\n")
+    with pytest.raises(pymysql.MySQLError, match="name the columns"):
+        load(connections[1], f"LOAD DATA LOCAL INFILE '{path}' INTO TABLE counted")
+    load(connections[1], f"LOAD DATA LOCAL INFILE '{path}' INTO TABLE counted (id, n)")
+    load(connections[0], f"LOAD DATA LOCAL INFILE '{path}' INTO TABLE counted")
+    query = "SELECT id, n FROM counted ORDER BY id"
+    assert ask(connections[1], query) == ask(connections[0], query) == [(1, 10), (2, 20), (3, 30)]
+
+
+@pytest.mark.parametrize(
+    ("table", "options", "content", "says"),
+    [
+        ("words", "(n, word)", b"1\t\xe2\\\n\n", "row 1 of the file"),
+        ("raw", "(k)", b"a\xf0\nb\n", "ends inside a character"),
+        ("orders", "(user_id, n, id)", b"1\t1\t7\n2\t2\n", "row 2 of the file"),
+        ("orders", "(user_id, n, id)", b"1\t1\t7x\n", "row 1 of the file"),
+    ],
+)
+def test_what_is_not_certain_is_refused(
+    connections: tuple[Any, Any],
+    file: Callable[[bytes], str],
+    table: str,
+    options: str,
+    content: bytes,
+    says: str,
+) -> None:
+    statement = f"LOAD DATA LOCAL INFILE '{file(content)}' INTO TABLE {table} {options}"
+    ask(connections[1], f"DELETE FROM {table}")
+    with pytest.raises(pymysql.MySQLError, match=says):
+        load(connections[1], statement)
+    assert ask(connections[1], f"SELECT COUNT(*) FROM {table}") == [(0,)]
 
 
 def test_keys_of_text_are_found(

@@ -6,22 +6,37 @@ follows of the file is read and dropped, and nothing of it is stored.
 """
 
 import asyncio
-from array import array
+import re
 from collections.abc import Sequence
 from zlib import crc32
 
 from mitosis_gate.backends.upload import Upload
-from mitosis_gate.errors import GateError, LocalFilesOff, MysqlError
+from mitosis_gate.backends.variables import literal
+from mitosis_gate.errors import GateError, LocalFilesOff, MysqlError, NotSupported
 from mitosis_gate.executor.client import Client
-from mitosis_gate.executor.file_rows import FileRows
+from mitosis_gate.executor.file_rows import Batch, Divided, FileRows, Owners, Wanted
+from mitosis_gate.executor.row_numbers import RowNumbers
 from mitosis_gate.executor.sequences import Sequences
-from mitosis_gate.executor.writes import Answer, Backends, heard, set_clock, summed
+from mitosis_gate.executor.writes import (
+    Answer,
+    Backends,
+    corrected,
+    heard,
+    row_of,
+    set_clock,
+    summed,
+)
 from mitosis_gate.planner.plan import LoadData, Part
 from mitosis_gate.wire import constants as c
+from mitosis_gate.wire.packets import Ok
 from mitosis_routing.hashing import Doubt, KeyKind, key_bytes, slot_of
 
 _INFO = b"Records: %d  Deleted: %d  Skipped: %d  Warnings: %d"
-_ZERO = b"0"[0]
+_WHOLE = re.compile(rb"\s*[+-]?[0-9]+\s*\Z")
+_VISIBLE = (
+    b"SELECT COLUMN_NAME FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = DATABASE() "
+    b"AND TABLE_NAME = %b AND EXTRA NOT LIKE '%%INVISIBLE%%' ORDER BY ORDINAL_POSITION"
+)
 
 
 async def load(plan: LoadData, client: Client, sequences: Sequences) -> None:
@@ -32,6 +47,8 @@ async def load(plan: LoadData, client: Client, sequences: Sequences) -> None:
         )
     names = [client.table.shards[index].name for index in plan.shards]
     async with client.writing(names) as backends:
+        if plan.columns:
+            await _check_columns(plan, backends)
         if len(backends) > 1 and client.variables.get("timestamp") is None:
             await set_clock(backends)
         uploads = [Upload(backend) for _, backend in backends]
@@ -46,6 +63,18 @@ async def load(plan: LoadData, client: Client, sequences: Sequences) -> None:
     if answer.generated:
         client.last_insert_id, answer.generated = answer.generated, 0
     answer.send(client)
+
+
+async def _check_columns(plan: LoadData, backends: Backends) -> None:
+    """Of a statement that names none: MySQL leaves out those that are invisible."""
+    asked = await backends[0][1].query(_VISIBLE % literal(plan.table.encode()))
+    visible = [(name or b"").decode() for (name,) in asked.values()]
+    if visible != list(plan.columns):
+        raise NotSupported(
+            f"LOAD DATA into {plan.table} without a list of columns: it has invisible columns, or "
+            "was just changed, so that it is not certain which field is which: name the columns "
+            "in the statement"
+        )
 
 
 async def _loaded(
@@ -78,9 +107,10 @@ async def _loaded(
     if problem is not None:
         await _end_early(uploads)
         raise problem
-    answers = await asyncio.gather(*(upload.end() for upload in uploads))
-    rows = divider.rows_of if divider is not None else [array("Q") for _ in uploads]
-    parts = [Part(shard, b"", tuple(r)) for shard, r in zip(plan.shards, rows, strict=True)]
+    parts = [Part(shard, b"") for shard in plan.shards]
+    if divider is not None and plan.key is not None:
+        parts = [Part(shard, b"", divider.numbers.of(at)) for at, shard in enumerate(plan.shards)]
+    answers = await _ended(uploads, parts)
     alike = plan.key is None and len(uploads) > 1
     if alike or len(uploads) == 1:
         parts, answers, backends = parts[:1], answers[:1], backends[:1]
@@ -92,6 +122,24 @@ async def _loaded(
     )
     await heard(answer, backends, parts, answers)
     return answer
+
+
+async def _ended(uploads: Sequence[Upload], parts: Sequence[Part]) -> list[Ok]:
+    """What all servers answer, or the error that one server would have come to first."""
+    ended = await asyncio.gather(*(upload.end() for upload in uploads), return_exceptions=True)
+    answers: list[Ok] = []
+    failures: list[MysqlError] = []
+    for part, answer in zip(parts, ended, strict=True):
+        if isinstance(answer, MysqlError):
+            text = corrected(answer.text, part.rows)
+            failures.append(MysqlError(answer.number, answer.state, text))
+        elif isinstance(answer, BaseException):
+            raise answer
+        else:
+            answers.append(answer)
+    if failures:
+        raise min(failures, key=row_of)
+    return answers
 
 
 async def _end_early(uploads: Sequence[Upload]) -> None:
@@ -118,143 +166,201 @@ class _Divider:
         self._keyspace = client.account.keyspace
         mode = (client.variables.get("sql_mode") or b"").upper()
         self._keeps_zeros = b"NO_AUTO_VALUE_ON_ZERO" in mode
-        self._rows = FileRows(plan.format)
-        self._slots = client.table.slots
         self._owners = client.table.slot_owners()
-        self._is_integer = plan.key is not None and plan.key.kind is KeyKind.INTEGER
-        high = plan.key.high if plan.key is not None else 0
-        self._digits = len(str(high)) if self._is_integer else 0
+        self._mask = client.table.slots - 1
+        key = plan.key
+        self._is_integer = key is not None and key.kind is KeyKind.INTEGER
+        wanted = {}
+        if plan.number is not None and plan.number_at >= 0:
+            wanted[plan.number_at] = len(f"{plan.number.high}")
+        if key is not None and plan.key_at >= 0:
+            wanted[plan.key_at] = len(f"{key.high}") if self._is_integer else 0
+        places = sorted(wanted)
+        self._column = {index: place for place, index in enumerate(places)}
+        fields = [Wanted(index, wanted[index]) for index in places]
+        self._rows = FileRows(plan.format, fields, self._plain_owners(plan))
         self._count = 0
+        self._ends = [b""] * len(uploads)
+        self._last_owner = 0
         self.generated = 0
         """The first AUTO_INCREMENT number that was given."""
-        self.rows_of = [array("Q") for _ in uploads]
-        """For each shard the numbers of its rows in the file."""
+        self.numbers = RowNumbers(len(uploads))
+        """Which rows of the file each shard has."""
+
+    def _plain_owners(self, plan: LoadData) -> Owners | None:
+        """To divide rows without looking at each: by a key that stands in the file."""
+        key = plan.key
+        if key is None or plan.key_at < 0 or len(self._uploads) > 0xFFFF:
+            return None
+        if plan.number is not None and plan.number_at != plan.key_at:
+            return None
+        if key.kind is KeyKind.INTEGER:
+            lowest = 0 if plan.number is None else 1  # 0 asks for a number
+            return Owners(self._owners, len(self._uploads), lowest=lowest)
+        if key.kind is KeyKind.TEXT or (key.kind is KeyKind.BINARY and not key.fixed):
+            return Owners(self._owners, len(self._uploads), longest=key.length)
+        return None
 
     async def take(self, data: bytes) -> None:
-        rows, is_plain = self._rows.feed(data)
-        await self._send(rows, is_plain)
+        for part in self._rows.feed(data):
+            if isinstance(part, Divided):
+                await self._send_divided(part)
+            else:
+                await self._send(part)
+
+    async def _send_divided(self, divided: Divided) -> None:
+        plan = self._plan
+        if plan.number is not None and divided.highest < plan.number.high:
+            self._sequences.note(self._keyspace, plan.table, divided.highest)
+        self._count += len(divided.owners)
+        await self._upload(divided.owners, divided.parts)
 
     async def finish(self) -> None:
-        await self._send(self._rows.finish(), False)
+        batch = self._rows.finish()
+        if batch.rows:
+            await self._send(batch)
+        if self._plan.key is not None and self._plan.format.is_text:
+            self._check_ends()
 
-    async def _send(self, rows: list[bytes], is_plain: bool) -> None:
-        if not rows:
-            return
-        owners: list[int] | None = None
+    def _check_ends(self) -> None:
+        """A server that has only a part of the file meets its end elsewhere, and would drop bytes
+        there that begin a character."""
+        for owner, end in enumerate(self._ends):
+            if owner != self._last_owner and _is_cut(end):
+                raise MysqlError(
+                    1300,
+                    "HY000",
+                    "[gate] Invalid utf8mb4 character string: a row of the file ends inside a "
+                    "character, and MySQL would read it otherwise as the last one of its shard: "
+                    "say CHARACTER SET binary if it is no text; nothing was stored",
+                )
+
+    async def _send(self, batch: Batch) -> None:
+        rows, glue = batch.rows, batch.glue
         if self._plan.number is not None:
-            rows, owners = await self._numbered(rows)
-        elif is_plain and self._is_integer:
-            owners = self._plain_owners(rows)
-        if owners is None:
-            owners = [self._owner(row, number) for number, row in enumerate(rows, self._count + 1)]
-        await self._upload(rows, owners)
+            if glue:
+                rows, glue = [row + glue for row in rows], b""
+            rows, owners = await self._numbered(rows, batch.fields)
+        else:
+            keys = batch.fields[self._column[self._plan.key_at]]
+            owners = self._owners_of(rows, glue, keys)
+        if self._plan.key is None:
+            data = b"".join(rows)
+            for upload in self._uploads:
+                await upload.send(data)
+        else:
+            buckets: list[list[bytes]] = [[] for _ in self._uploads]
+            put = [bucket.append for bucket in buckets]
+            for row, owner in zip(rows, owners, strict=True):
+                put[owner](row)
+            await self._upload(owners, [glue.join(b) + glue if b else b"" for b in buckets])
         self._count += len(rows)
 
-    def _plain_owners(self, rows: Sequence[bytes]) -> list[int] | None:
-        """Of rows whose keys are plain whole numbers; None when one is not."""
-        at, term = self._plan.key_at, self._plan.format.fields_end
-        owners, mask, digits = self._owners, self._slots - 1, self._digits
-        found = []
-        for row in rows:
-            fields = row.split(term, at + 1)
-            if len(fields) <= at:
-                return None
-            key = fields[at]
-            if not (len(key) < digits and key.isdigit() and key[0] != _ZERO):
-                return None
-            found.append(owners[crc32(key) & mask])
-        return found
+    def _owners_of(
+        self, rows: Sequence[bytes], glue: bytes, keys: Sequence[bytes]
+    ) -> Sequence[int]:
+        owners, mask = self._owners, self._mask
+        if self._is_integer:
+            return [
+                owners[crc32(key) & mask] if key else self._owner(rows[n] + glue, n)
+                for n, key in enumerate(keys)
+            ]
+        return [
+            self._owner_by(key if key else self._key_of(rows[n] + glue), n)
+            for n, key in enumerate(keys)
+        ]
 
-    def _owner(self, row: bytes, number: int) -> int:
+    def _key_of(self, row: bytes) -> bytes | None:
+        return self._rows.value_at(row, self._plan.key_at)
+
+    def _owner(self, row: bytes, index: int) -> int:
+        return self._owner_by(self._key_of(row), index)
+
+    def _owner_by(self, value: bytes | int | None, index: int) -> int:
+        """The shard of a key, as it stands in the row with this index of the batch."""
         plan = self._plan
         assert plan.key is not None
-        start, end = self._rows.span(row, plan.key_at)
-        value = self._rows.value(row[start:end]) if start >= 0 else None
         key = key_bytes(value, plan.key, stored=True)
         if isinstance(key, Doubt):
-            raise _doubtful(plan, key, number)
-        return self._owners[slot_of(key, self._slots)]
+            raise _doubtful(plan, key, self._count + index + 1)
+        return self._owners[slot_of(key, self._mask + 1)]
 
-    async def _numbered(self, rows: list[bytes]) -> tuple[list[bytes], list[int] | None]:
+    async def _numbered(
+        self, rows: Sequence[bytes], fields: Sequence[Sequence[bytes]]
+    ) -> tuple[Sequence[bytes], Sequence[int]]:
         """Rows with their AUTO_INCREMENT numbers, and their shards."""
         plan = self._plan
         assert plan.number is not None
-        given = [self._given(row) for row in rows]
-        zeros = (None,) if self._keeps_zeros else (None, 0)
-        count = sum(1 for number in given if number in zeros)
-        highest = max((n for n in given if n), default=0)
+        given = self._given(rows, fields)
+        missing = [n for n, number in enumerate(given) if self._is_wanted(number)]
+        highest = max((number for number in given if number), default=0)
         if 0 < highest < plan.number.high:
             self._sequences.note(self._keyspace, plan.table, highest)
-        following = 0
-        if count:
+        made = rows
+        if missing:
             take = self._sequences.take
-            following = await take(self._keyspace, plan.table, count, plan.number.high)
-            self.generated = self.generated or following
-        made = []
-        for row, number in zip(rows, given, strict=True):
-            if number in zeros:
-                made.append(self._with_number(row, b"%d" % following))
-                following += 1
-            else:
-                made.append(row)
+            first = await take(self._keyspace, plan.table, len(missing), plan.number.high)
+            self.generated = self.generated or first
+            made = list(rows)
+            for number, n in enumerate(missing, first):
+                given[n] = number
+                made[n] = self._with_number(rows[n], b"%d" % number)
         if plan.key is None:
-            return made, [0] * len(made)
-        return made, self._owners_of_numbered(made)
+            return made, ()
+        if plan.key_at in (-1, plan.number_at):
+            return made, [self._owner_by(number, n) for n, number in enumerate(given)]
+        return made, self._owners_of(rows, b"", fields[self._column[plan.key_at]])
 
-    def _owners_of_numbered(self, rows: Sequence[bytes]) -> list[int]:
-        """Of rows that have their numbers, so that the key may be one."""
-        plan = self._plan
-        if plan.number_at >= 0:
-            return [self._owner(row, n) for n, row in enumerate(rows, self._count + 1)]
-        # the number was put before all fields of the file
-        assert plan.key is not None
-        found = []
-        for number, row in enumerate(rows, self._count + 1):
-            start, end = self._rows.span(row, plan.key_at + 1)
-            value = self._rows.value(row[start:end]) if start >= 0 else None
-            key = key_bytes(value, plan.key, stored=True)
-            if isinstance(key, Doubt):
-                raise _doubtful(plan, key, number)
-            found.append(self._owners[slot_of(key, self._slots)])
-        return found
+    def _is_wanted(self, number: int | None) -> bool:
+        return number is None or (number == 0 and not self._keeps_zeros)
 
-    def _given(self, row: bytes) -> int | None:
-        """The number that a row brings; None: one is wanted; -1: MySQL will judge it."""
-        if self._plan.number_at < 0:
+    def _given(self, rows: Sequence[bytes], fields: Sequence[Sequence[bytes]]) -> list[int | None]:
+        """The numbers that the rows bring; None: one is wanted."""
+        at = self._plan.number_at
+        if at < 0:
+            return [None] * len(rows)
+        texts = fields[self._column[at]]
+        return [int(text) if text else self._number_in(rows[n], n) for n, text in enumerate(texts)]
+
+    def _number_in(self, row: bytes, index: int) -> int | None:
+        at = self._plan.number_at
+        text = self._rows.value_at(row, at)
+        if text is None and self._rows.span(row, at)[0] >= 0:
             return None
-        start, end = self._rows.span(row, self._plan.number_at)
-        value = self._rows.value(row[start:end]) if start >= 0 else None
-        if value is None:
-            return None
-        text = value.strip()
-        return int(text) if text.isdigit() else 0 if not text else -1
+        if text is None or not _WHOLE.match(text):
+            raise MysqlError(
+                1366,
+                "HY000",
+                "[gate] it is not certain what MySQL stores for the AUTO_INCREMENT column in row "
+                f"{self._count + index + 1} of the file: write a whole number, or NULL for one "
+                "that the gate gives; nothing was stored",
+            )
+        return int(text)
 
     def _with_number(self, row: bytes, number: bytes) -> bytes:
         plan = self._plan
         if plan.number_at >= 0:
             start, end = self._rows.span(row, plan.number_at)
-            return row[:start] + number + row[end:] if start >= 0 else row
+            return row[:start] + number + row[end:]
         lead = plan.format.lines_start
         at = row.find(lead) + len(lead) if lead else 0
         return row[:at] + number + plan.format.fields_end + row[at:]
 
-    async def _upload(self, rows: Sequence[bytes], owners: Sequence[int]) -> None:
-        end = self._plan.format.lines_end
-        if self._plan.key is None:
-            data = end.join(rows) + end
-            for upload in self._uploads:
-                await upload.send(data)
-            self.rows_of[0].extend(range(self._count + 1, self._count + len(rows) + 1))
-            return
-        buckets: list[list[bytes]] = [[] for _ in self._uploads]
-        number = self._count
-        for row, owner in zip(rows, owners, strict=True):
-            number += 1
-            buckets[owner].append(row)
-            self.rows_of[owner].append(number)
-        for upload, bucket in zip(self._uploads, buckets, strict=True):
-            if bucket:
-                await upload.send(end.join(bucket) + end)
+    async def _upload(self, owners: Sequence[int], parts: Sequence[bytes]) -> None:
+        self.numbers.add(owners)
+        self._last_owner = owners[-1]
+        for owner, part in enumerate(parts):
+            if part:
+                self._ends[owner] = part[-3:]
+                await self._uploads[owner].send(part)
+
+
+def _is_cut(end: bytes) -> bool:
+    """Whether a character of utf8mb4 would go on behind the end."""
+    return any(
+        byte >= (0xF0 if left == 3 else 0xE0 if left == 2 else 0xC2)
+        for left, byte in enumerate(reversed(end), 1)
+    )
 
 
 def _doubtful(plan: LoadData, doubt: Doubt, row: int) -> MysqlError:

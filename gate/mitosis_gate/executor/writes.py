@@ -208,14 +208,14 @@ async def _run(backends: Backends, parts: Sequence[Part], in_order: bool) -> lis
         raise
     failures = [e for task in tasks if isinstance(e := task.exception(), GateError)]
     if failures:
-        first = min(failures, key=_row_of)
+        first = min(failures, key=row_of)
         if isinstance(first, MysqlError) and len(failures) == len(tasks):
             first.nothing_done = all(e.number in OTHER_SCHEMA for e in failures)
         raise first
     return [task.result() for task in tasks]
 
 
-def _row_of(problem: GateError) -> int:
+def row_of(problem: GateError) -> int:
     """MySQL stops at the first row that fails; errors without a number come last."""
     found = _AT_ROW.search(problem.text)
     return int(found[0]) if found else 1 << 62

@@ -13,6 +13,7 @@ from mitosis_gate.planner.refusals import refuse
 from mitosis_gate.planner.rows import missing_key, number_column, unnumbered
 from mitosis_gate.planner.statement import Statement
 
+_DIGITS = b"0123456789"
 _UTF8 = frozenset({"utf8mb4", "utf8mb3", "utf8", "ascii", "binary"})
 
 
@@ -64,6 +65,11 @@ def _refused_format(reader: "_Reader") -> Refuse | None:
             "LOAD DATA without terminators (rows of fixed size) is not supported for tables on "
             "several shards: name them in FIELDS TERMINATED BY and LINES TERMINATED BY"
         )
+    if form.lines_end == form.fields_end:
+        return refuse(
+            "LOAD DATA with the same terminator for fields and lines is not supported for tables "
+            "on several shards: rows then end where the columns do; end lines with another one"
+        )
     if len(form.enclosed) > 1 or len(form.escaped) > 1:
         return refuse("ENCLOSED BY and ESCAPED BY want one character", 1083)
     return None
@@ -98,11 +104,18 @@ def _divided(reader: "_Reader", place: Place, flags: Flag) -> LoadData | Refuse:
     if auto is not None and numbers is None:
         return unnumbered(place, auto)
     adds = auto is not None and auto.name.lower() not in names
+    form = reader.format
+    if auto is not None and any(mark in _DIGITS for mark in form.marks):
+        return refuse(
+            "LOAD DATA with digits in its terminators, quotes or escapes is not supported for a "
+            f"table with an AUTO_INCREMENT column ({auto.name}), as the gate gives the numbers"
+        )
+    is_text = reader.character_set not in ("binary", "ascii")
     return LoadData(
         reader.file,
         reader.text(columns, auto.name if auto is not None and adds else ""),
         statement.layout.everywhere,
-        reader.format,
+        replace(form, width=len(columns), is_text=is_text),
         place.table.name,
         place.key,
         place.key_name,
@@ -110,6 +123,7 @@ def _divided(reader: "_Reader", place: Place, flags: Flag) -> LoadData | Refuse:
         numbers,
         -1 if auto is None or adds else names.index(auto.name.lower()),
         reader.variables,
+        () if reader.columns else tuple(columns),
         flags,
     )
 

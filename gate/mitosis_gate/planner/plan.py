@@ -338,6 +338,8 @@ class ColumnDefault:
 
     table: str
     column: str
+    view: str = ""
+    """The view through which the row is written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -422,6 +424,15 @@ class FileFormat:
     lines_start: bytes = b""
     lines_end: bytes = b"\n"
     skipped: int = 0
+    width: int = 1
+    """How many fields of a row are read; what follows is skipped."""
+    is_text: bool = True
+    """The file is in a character set of several bytes for some characters."""
+
+    @property
+    def marks(self) -> bytes:
+        """All bytes that mean something, one after the other."""
+        return self.fields_end + self.enclosed + self.escaped + self.lines_start + self.lines_end
 
 
 @dataclass(frozen=True, slots=True)
@@ -446,6 +457,8 @@ class LoadData:
     """Which field it is; -1: none, it is put before all others."""
     variables: tuple[str, ...] = ()
     """User variables that fields go to: they stay behind on the connections."""
+    columns: tuple[str, ...] = ()
+    """Those that the fields are taken for where the statement names none; empty: it does."""
     flags: Flag = Flag.WRITE
 
 

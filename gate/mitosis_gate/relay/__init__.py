@@ -31,6 +31,7 @@ PointState = _chosen.PointState
 PlannerState = _chosen.PlannerState
 BranchesState = _chosen.BranchesState
 StatementState = _chosen.StatementState
+divide = _chosen.divide
 learn = _chosen.learn
 shape_of = _chosen.shape_of
 
@@ -47,6 +48,7 @@ __all__ = [
     "ScannerState",
     "SessionState",
     "StatementState",
+    "divide",
     "learn",
     "shape_of",
 ]

@@ -188,6 +188,7 @@ learn(PyObject *module, PyObject *arguments, PyObject *named)
 
 static PyMethodDef functions[] = {
     {"shape_of", shape_of, METH_O, NULL},
+    {"divide", divide, METH_VARARGS, NULL},
     {"learn", (PyCFunction)(void (*)(void))learn, METH_VARARGS | METH_KEYWORDS, NULL},
     {NULL, NULL, 0, NULL}};
 

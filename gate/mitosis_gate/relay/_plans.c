@@ -15,7 +15,7 @@ fill_crc_table(void)
     }
 }
 
-static uint32_t
+uint32_t
 crc32_of(const unsigned char *bytes, Py_ssize_t size)
 {
     uint32_t crc = 0xFFFFFFFFu;

@@ -241,6 +241,11 @@ PyObject *plan_by_shape(PyObject *planner, const char *sql, Py_ssize_t size);
 PyObject *plan_at(PyObject *point, const char *digits, Py_ssize_t count);
 int is_at_once(PyObject *plan);
 void fill_crc_table(void);
+uint32_t crc32_of(const unsigned char *bytes, Py_ssize_t size);
+
+/* _rows.c */
+
+PyObject *divide(PyObject *module, PyObject *arguments);
 
 /* _forward.c */
 

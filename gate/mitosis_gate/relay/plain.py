@@ -5,7 +5,7 @@ hold the same attributes in C structures and try the common case first, in `data
 they leave goes to `take` or `take_answer`, where all rules are.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
@@ -125,6 +125,22 @@ def shape_of(sql: bytes) -> tuple[bytes, list[bytes]] | None:
     """The text of a plain statement with a mark in place of each literal, and these; None: it is
     none that the compiled relay looks at, and without that none is."""
     return None
+
+
+DivideOptions = tuple[bytes, bytes, int, int, int, int, int, int, int, bytes, int]
+"""What ends fields and lines; the quote and the escape (-1: none); how many fields a row has, and
+which is the key; of a whole number how many digits it has less than (0: the key is text) and what
+it is at least; how many characters a text may have (0: any); the shard of each slot, in two bytes,
+and the number of shards."""
+
+
+def divide(options: DivideOptions, data: bytes, at: int) -> tuple[Sequence[bytes], bytes, int, int]:
+    """Rows of LOAD DATA from `at` on, up to the first whose key is not plain. Compiled only.
+
+    For each shard its rows; for each row its shard, in two bytes; where that ends, and the highest
+    key that is a whole number.
+    """
+    raise NotImplementedError
 
 
 def learn(

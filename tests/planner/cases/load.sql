@@ -43,6 +43,12 @@ LOAD DATA LOCAL INFILE 'x' INTO TABLE users CHARACTER SET latin1
 LOAD DATA LOCAL INFILE 'x' INTO TABLE users FIELDS TERMINATED BY ''
 --> 1235 (42000) [gate] LOAD DATA without terminators (rows of fixed size) is not supported for tables on several shards: name them in FIELDS TERMINATED BY and LINES TERMINATED BY
 
+LOAD DATA LOCAL INFILE 'x' INTO TABLE users FIELDS TERMINATED BY ';' LINES TERMINATED BY ';'
+--> 1235 (42000) [gate] LOAD DATA with the same terminator for fields and lines is not supported for tables on several shards: rows then end where the columns do; end lines with another one
+
+LOAD DATA LOCAL INFILE 'x' INTO TABLE generated FIELDS TERMINATED BY '0'
+--> 1235 (42000) [gate] LOAD DATA with digits in its terminators, quotes or escapes is not supported for a table with an AUTO_INCREMENT column (id), as the gate gives the numbers
+
 LOAD DATA LOCAL INFILE 'x' INTO TABLE users FIELDS ENCLOSED BY 'ab'
 --> 1083 (42000) [gate] ENCLOSED BY and ESCAPED BY want one character
 
