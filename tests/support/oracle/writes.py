@@ -21,6 +21,7 @@ class Writes:
             (self.delete, 4),
             (self.copy, 1),
             (self.joined, 1),
+            (self.nested, 3),
         )
         return Statement(self.r.choices([f for f, _ in forms], [w for _, w in forms])[0](), False)
 
@@ -30,7 +31,7 @@ class Writes:
     def insert(self) -> str:
         table = self.table()
         verb = self.r.choice(("INSERT INTO", "INSERT INTO", "INSERT IGNORE INTO", "REPLACE INTO"))
-        rows = ", ".join(table.row(self.r) for _ in range(self.r.choice((1, 1, 2, 5))))
+        rows = ", ".join(self.row(table) for _ in range(self.r.choice((1, 1, 2, 5))))
         names = f" ({', '.join(c.name for c in table.columns)})" if self.make.chance(0.4) else ""
         tail = ""
         if verb == "INSERT INTO" and self.make.chance(0.35):
@@ -38,6 +39,15 @@ class Writes:
             value = self.r.choice((f"VALUES({column.name})", column.kind.literal(self.r)))
             tail = f" ON DUPLICATE KEY UPDATE {column.name} = {value}"
         return f"{verb} {table.name}{names} VALUES {rows}{tail}"
+
+    def row(self, table: Table) -> str:
+        """Some rows have a sharding key that is computed."""
+        row = table.row(self.r)
+        if not self.make.chance(0.06):
+            return row
+        key, comma, rest = row.removeprefix("(").partition(",")
+        form = self.r.choice(("CONCAT({}, '')", "TRIM({})")) if key[0] == "'" else "{} + 1 - 1"
+        return f"({form.format(key)}{comma}{rest}"
 
     def payload(self, table: Table) -> Column:
         return self.r.choice([c for c in table.columns if c.name not in table.key])
@@ -83,6 +93,36 @@ class Writes:
                 f"UPDATE users u, orders o SET u.age = u.age + 1 WHERE {on} AND o.n = 1",
             )
         )
+
+    def nested(self) -> str:
+        """With a subquery about a table whose rows live elsewhere, or beside."""
+        table, other = self.table(), self.table()
+        source, inner = Source(table.name, table), Source("x", other)
+        number = (self.make.column([inner], ("int",)) or ("1", None))[0]
+        mine = self.r.choice([c for c in table.columns if c.kind.name == "int"] or table.columns)
+        column = source.column(mine)
+        rest = f"FROM {other.name} x WHERE ({self.make.condition([inner], 1)})"
+        condition = self.r.choice(
+            (
+                f"{column} IN (SELECT {number} {rest})",
+                f"{column} NOT IN (SELECT {number} {rest} AND {number} IS NOT NULL)",
+                f"EXISTS (SELECT 1 {rest} AND {number} = {column})",
+                f"{column} > (SELECT AVG({number}) {rest})",
+                f"{column} = (SELECT MAX({number}) {rest}) AND {self.make.condition([source], 0)}",
+            )
+        )
+        numbers = [c for c in table.columns if c.kind.name == "int" and c.name not in table.key]
+        if numbers and self.make.chance(0.4):
+            value = f"(SELECT COUNT(*) {rest})"
+            if self.make.chance(0.5):
+                value = f"(SELECT MIN({number}) % 3 {rest} AND {number} = {column})"
+            assigned = self.r.choice(numbers).name
+            return f"UPDATE {table.name} SET {assigned} = {value}{self.where(source)}"
+        if self.make.chance(0.5):
+            return f"DELETE FROM {table.name} WHERE {condition}"
+        payload = self.payload(table)
+        value = payload.kind.literal(self.r)
+        return f"UPDATE {table.name} SET {payload.name} = {value} WHERE {condition}"
 
     def copy(self) -> str:
         return self.r.choice(
