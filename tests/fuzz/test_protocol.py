@@ -64,3 +64,16 @@ async def test_an_answer_before_the_login_would_be_found(monkeypatch: pytest.Mon
 
     monkeypatch.setattr(Entrance, "_refuse", talkative)
     assert any("an answer before the login" in problem for problem in await run(1, 500))
+
+
+async def test_a_lock_stays_with_its_session_when_it_cannot_be_looked_at() -> None:
+    """The fake server gives no sensible answer to the questions behind GET_LOCK."""
+    with World() as world:
+        wire = world.member(capabilities=CAPABILITIES)
+        for command in (b"\x03SELECT GET_LOCK('a', 1)", b"\x16SELECT 1", b"\x16SELECT 2"):
+            wire.feed(frame(command, 0))
+            await world.rest(wire)
+        (session,) = world.server.sessions.values()
+        (pinned,) = set(session._pins.values())
+        assert not pinned.is_idle
+        assert session._transaction.bound is pinned

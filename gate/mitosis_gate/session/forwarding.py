@@ -327,9 +327,11 @@ class Forwarding(Lending):
                     self._take_pin(reason)
         elif pinning.ends and pinning.ends != USER_LOCK:
             self._take_pin(pinning.ends)
-        if connection.alive:
-            await self._learn(connection, pinning, ok is not None)
-        self._part_with(connection)
+        try:
+            if connection.alive:
+                await self._learn(connection, pinning, ok is not None)
+        finally:
+            self._part_with(connection)
 
     async def _learn(self, connection: BackendConnection, pinning: Pinning, is_ok: bool) -> None:
         """Read back what a statement left on its connection, to need that no longer."""

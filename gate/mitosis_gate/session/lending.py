@@ -358,7 +358,8 @@ class Lending(Answers):
             self._services.topology.give_back(connection)
             return
         self._last = connection
-        if self._transaction.holds(connection) or connection.in_transaction:
+        is_ours = self._transaction.holds(connection) or self.is_pinned(connection)
+        if is_ours or connection.in_transaction:
             self._transaction.settle(connection)
         else:
             self._services.topology.give_back(connection)
