@@ -388,20 +388,29 @@ class _Selection:
         return tuple(found)
 
     def _distinct_values(self) -> list[Span]:
-        """The arguments of the DISTINCT aggregates, which must all have the same."""
+        """The arguments of the DISTINCT aggregates, which must all have the same.
+
+        Those that count the sharding key are counted by the shards, and then for each of these
+        arguments, so that they must have them among theirs.
+        """
         found: list[Span] | None = None
+        counted: list[list[Span]] = []
         for item in self.items:
             name, inner = call_of(self.statement, item.span)
             if name not in ("COUNT", "SUM", "AVG") or self.statement.word(inner[0]) != "DISTINCT":
                 continue
             spans = list(self.statement.parts(inner[0] + 1, inner[1]))
             if name == "COUNT" and any(self._is_root_key(span) for span in spans):
+                counted.append(spans)
                 continue
             if found is not None and not (
                 len(found) == len(spans) and all(map(self._same, found, spans))
             ):
                 raise NotMerged
             found = spans
+        for span in found or []:
+            if not all(any(self._same(span, own) for own in spans) for spans in counted):
+                raise NotMerged
         return found or []
 
     def _fold(self, item: Item, columns: _Columns, groups: int, values: Sequence[Span]) -> Out:

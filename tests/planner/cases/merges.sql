@@ -30,6 +30,15 @@ SELECT COUNT(DISTINCT name), SUM(user_id) FROM users
 SELECT COUNT(DISTINCT user_id) FROM orders
 --> merge 0,1,2,3 [groups 0 of 0 count]: SELECT COUNT(DISTINCT user_id) FROM orders
 
+SELECT COUNT(DISTINCT user_id), SUM(DISTINCT total) FROM orders
+--> finish pull orders 0,1,2,3: SELECT `orders`.`user_id`, `orders`.`total` FROM `shop`.`orders`; SELECT COUNT(DISTINCT user_id), SUM(DISTINCT total) FROM `orders`
+
+SELECT COUNT(DISTINCT user_id, total), SUM(DISTINCT total) FROM orders
+--> merge 0,1,2,3 [hide 1] [order 0] [groups 0 values 1 of 1 count, 2 sum_distinct(0)]: SELECT total AS `gate 0`, COUNT(DISTINCT user_id, total), SUM(DISTINCT total) FROM orders GROUP BY total ORDER BY 1
+
+SELECT COUNT(DISTINCT user_id), SUM(DISTINCT user_id), COUNT(*) FROM orders
+--> merge 0,1,2,3 [hide 1] [order 0] [groups 0 values 1 of 1 count, 2 sum_distinct(0), 3 count]: SELECT user_id AS `gate 0`, COUNT(DISTINCT user_id), SUM(DISTINCT user_id), COUNT(*) FROM orders GROUP BY user_id ORDER BY 1
+
 SELECT COUNT(DISTINCT total), COUNT(DISTINCT order_id) FROM orders
 --> finish pull orders 0,1,2,3: SELECT `orders`.`order_id`, `orders`.`total` FROM `shop`.`orders`; SELECT COUNT(DISTINCT total), COUNT(DISTINCT order_id) FROM `orders`
 
