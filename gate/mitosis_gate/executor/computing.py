@@ -185,6 +185,13 @@ async def _default(
     names = (literal(name.encode()) for name in (wanted.table, wanted.column))
     result = await backend.query(_DEFAULT % tuple(names))
     value, is_expression, kind = (result.values() or [[None] * 3])[0]
+    if value is None and wanted.view:
+        raise MysqlError(
+            1423,
+            "HY000",
+            f"Field of view '{planner.table.keyspace}.{wanted.view}' underlying table doesn't have "
+            "a default value",
+        )
     if value is None:
         raise MysqlError(1364, "HY000", f"Field '{wanted.column}' doesn't have a default value")
     text = _written(packets.column(result.columns[0]), value, client)

@@ -28,6 +28,7 @@ from mitosis_gate.planner.shapes import Key, ShapeCache
 from mitosis_gate.planner.statement import Statement
 from mitosis_gate.planner.variables import judged
 from mitosis_gate.planner.views import whole_views
+from mitosis_gate.planner.written_views import written_views
 from mitosis_routing.table import RoutingTable
 
 MAX_CACHED_LITERALS = 10_000
@@ -52,6 +53,11 @@ class Planner(relay.PlannerState):
         self.table = table
         self._layout = Layout(schema, table)
         self._layout.leave_to_first(whole_views(self._layout))
+        written = written_views(self._layout)
+        self._layout.write_through(
+            {name: view.place for name, view in written.items()},
+            {name: view.below for name, view in written.items()},
+        )
         self._cache_bytes = cache_bytes
         self._cache = ShapeCache(cache_bytes)
         self._caches: dict[Variant, ShapeCache] = {DEFAULT_VARIANT: self._cache}

@@ -72,10 +72,10 @@ def change_rule(statement: Statement) -> Rule:
     tree = tree_of(statement.tokens, statement.literals)
     if not isinstance(tree, exp.Update | exp.Delete):
         return Fixed(refuse("its syntax is unknown here", 1064))
-    reading = Reading(layout, statement.database, statement.variant.utf8)
+    reading = Reading(layout, statement.database, statement.variant.utf8, writes=True)
     block = reading.read(tree)
     assert block is not None
-    refusal = _refused_change(tree, block, layout)
+    refusal = _refused_change(tree, block, layout, len(reading.sources))
     if layout.single:
         return Fixed(refusal or layout.one(0, flags))
     refusal = refusal_for_many(effects) or refusal
@@ -94,18 +94,30 @@ def _moving_rule(
 ) -> Rule:
     """The rule for an UPDATE that assigns the sharding key; else the refusal."""
     only = block.sources[0] if len(sources) == 1 and len(block.aliases) == 1 else None
-    if only is None or not isinstance(tree, exp.Update) or tree.args.get("with_"):
+    if only is None or not isinstance(tree, exp.Update) or only.place.table.view:
+        return Fixed(refusal)
+    if tree.args.get("with_"):
         return Fixed(refusal)
     if refusal != key_changed(only.place.key_name):
         return Fixed(refusal)
     return move_rule(statement, only, _clauses(statement), flags) or Fixed(refusal)
 
 
-def _refused_change(tree: exp.Update | exp.Delete, block: Block, layout: Layout) -> Refuse | None:
+def _refused_change(
+    tree: exp.Update | exp.Delete, block: Block, layout: Layout, sources: int
+) -> Refuse | None:
     for source in block.sources:
         name = source.place.table.name
-        if source.place.table.view and name not in layout.whole_views:
+        if not source.place.table.view or name in layout.whole_views:
+            continue
+        if name not in layout.written_views:
             return refuse(f"{name} is a view: write to its table")
+        if sources > 1:
+            table = layout.below[name].table.name
+            return refuse(
+                f"{name} is a view, which over several shards is written by itself only: write to "
+                f"{table} where other tables take part"
+            )
     for assignment in tree.expressions if isinstance(tree, exp.Update) else ():
         column = assignment.this if isinstance(assignment, exp.EQ) else None
         if not isinstance(column, exp.Column):
@@ -113,6 +125,13 @@ def _refused_change(tree: exp.Update | exp.Delete, block: Block, layout: Layout)
         for source in _assigned(column, block):
             if source.place.is_key(column.name):
                 return key_changed(source.place.key_name)
+            known = source.place.table.column(column.name)
+            if source.place.table.view and known is not None and known.auto_increment:
+                table = layout.below[source.place.table.name].table.name
+                return refuse(
+                    f"{column.name} has the AUTO_INCREMENT numbers of {table}: write them there, "
+                    f"not in the view {source.place.table.name}"
+                )
     return None
 
 
@@ -259,6 +278,12 @@ def _not_spread(
         )
     if common_root(divided) is None:
         return _not_colocated(divided)
+    view = divided[0].place.table.name
+    if view in statement.layout.below and {"ORDER", "LIMIT"} <= set(_clauses(statement)):
+        return refuse(
+            f"ORDER BY with LIMIT in a write on the view {view} over several shards is not "
+            f"supported: write to {statement.layout.below[view].table.name}"
+        )
     if block.odd_join:
         return refuse(
             f"{block.odd_join} in a write over several shards is not supported: write it as JOIN "

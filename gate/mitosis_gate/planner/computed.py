@@ -82,6 +82,9 @@ def computed_rule(
     key_at = names.index(key) if key in names else -1
     auto_at = names.index(auto.name.lower()) if auto and auto.name.lower() in names else -1
     default = ColumnDefault(place.table.name, place.key_name)
+    below = statement.layout.below.get(place.table.name)
+    if below is not None:
+        default = ColumnDefault(below.table.name, below.key_name, place.table.name)
     for row in insert.rows:
         for at in sorted({key_at, auto_at} - {-1}):
             first, last = row[at]

@@ -39,7 +39,7 @@ def insert_rule(statement: Statement) -> Rule:
     if layout.single and not layout.has_sharded:
         return Fixed(layout.one(0, flags))
     insert = read_insert(statement)
-    place = layout.place(insert.database, insert.table)
+    place = layout.target(insert.database, insert.table)
     if not isinstance(place, Place):
         raise Halt(place)
     refusal = _refused(insert, place, layout, effects)
@@ -68,7 +68,14 @@ def _refused(insert: Insert, place: Place, layout: Layout, effects: Effects) -> 
     if place.living is Living.SYSTEM:
         return refuse("MySQL's own tables are not written through the gate")
     if place.table.view and place.table.name not in layout.whole_views:
-        return refuse(f"{place.table.name} is a view: write to its table")
+        below = layout.below.get(place.table.name)
+        if below is None:
+            return refuse(f"{place.table.name} is a view: write to its table")
+        if any(column.auto_increment for column in below.table.columns):
+            return refuse(
+                f"rows of {below.table.name} get their AUTO_INCREMENT numbers from the gate: "
+                f"insert them there, not into the view {place.table.name}"
+            )
     if any(place.is_key(name) for name in insert.updated):
         return key_changed(place.key_name)
     return None if layout.single else refusal_for_many(effects)

@@ -52,9 +52,16 @@ class Reading:
     """Sources of one statement. Raises Halt or BadSql while it reads the tree."""
 
     def __init__(
-        self, layout: Layout, database: str, utf8: bool, places: Mapping[int, int] | None = None
+        self,
+        layout: Layout,
+        database: str,
+        utf8: bool,
+        places: Mapping[int, int] | None = None,
+        writes: bool = False,
     ) -> None:
-        """`places`: what `parse.places_of` says, if the places of the sources are wanted."""
+        """`places`: what `parse.places_of` says, if the places of the sources are wanted. `writes`:
+        a table may be a view that is written."""
+        self._place = layout.target if writes else layout.place
         self.layout = layout
         self._places = places or {}
         self.sources: list[Source] = []
@@ -203,7 +210,7 @@ class Reading:
         if not node.db and node.name in self._common:
             self._read_named(self._common[node.name], alias, block, nullable)
             return
-        place = self.layout.place(node.db or self._database, node.name)
+        place = self._place(node.db or self._database, node.name)
         if not isinstance(place, Place):
             raise Halt(place)
         at = self._places.get(node.this.meta.get("start", -1), -1)

@@ -1,5 +1,6 @@
 """Where the rows of each table live: the routing table's rules joined with the schema."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
@@ -67,6 +68,10 @@ class Layout:
         """Those that are more than a table: with one shard MySQL answers for them."""
         self.whole_views: frozenset[str] = frozenset()
         """Views in several shards whose rows are all on the first one, and can be written there."""
+        self.written_views: Mapping[str, Place] = {}
+        """Views in several shards that are written like the one table below them."""
+        self.below: Mapping[str, Place] = {}
+        """The tables below those, by the names of the views."""
         self.broken = "; ".join(table.problems())
         self._table = table
         self._plans: dict[Flag, tuple[OneShard, ...]] = {}
@@ -89,6 +94,15 @@ class Layout:
         """These views are like unsharded tables."""
         self.whole_views = names
         self.views = {name: view for name, view in self.views.items() if name not in names}
+
+    def write_through(self, views: Mapping[str, Place], below: Mapping[str, Place]) -> None:
+        """These views can be targets of writes: see `target`."""
+        self.written_views, self.below = views, below
+
+    def target(self, database: str, name: str) -> Place | UnknownTable | Refuse:
+        """As `place`, for what is written."""
+        view = self.written_views.get(name) if database == self.keyspace else None
+        return view or self.place(database, name)
 
     def name_of(self, shard: int) -> str:
         return self._table.shards[shard].name

@@ -128,22 +128,22 @@ SELECT * FROM broken
 --> unknown table shop.gone
 
 INSERT INTO big_orders VALUES (1, 2, 3)
---> 1235 (42000) [gate] big_orders is a view, which over several shards is only read: write to orders
+--> shard 3 write
 
 REPLACE INTO totals (user_id) VALUES (5)
 --> 1235 (42000) [gate] totals is a view, which over several shards is only read: write to orders
 
 UPDATE big_orders SET total = 1 WHERE user_id = 5
---> 1235 (42000) [gate] big_orders is a view, which over several shards is only read: write to orders
+--> shard 2 write
 
 UPDATE users u JOIN totals t ON t.user_id = u.user_id SET u.name = t.sum
 --> 1235 (42000) [gate] totals is a view, which over several shards is only read: write to orders
 
 DELETE FROM renamed
---> 1235 (42000) [gate] renamed is a view, which over several shards is only read: write to orders
+--> delete on 0,1,2,3: DELETE FROM renamed
 
 EXPLAIN DELETE FROM renamed
---> 1235 (42000) [gate] renamed is a view, which over several shards is only read: write to orders
+--> explain on 0: this is how one of 4 shards does it; GATE EXPLAIN shows all that is done
 
 LOAD DATA LOCAL INFILE 'f' INTO TABLE big_orders
 --> 1235 (42000) [gate] big_orders is a view, which over several shards is only read: write to orders
@@ -324,3 +324,47 @@ SELECT DISTINCT user_id FROM dearest
 
 SELECT d.total FROM dearest d JOIN users u ON u.user_id = d.user_id
 --> scatter 0,1,2,3
+
+-- title: views of one table are written like the table
+-- keyspace: four shards
+INSERT INTO big_orders (order_id, user_id, total) VALUES (1, 1, 200), (2, 42, 300)
+--> insert 0: INSERT INTO big_orders (order_id, user_id, total) VALUES (2, 42, 300) | 3: INSERT INTO big_orders (order_id, user_id, total) VALUES (1, 1, 200)
+
+REPLACE INTO renamed (who, spent) VALUES (1, 200)
+--> shard 3 write
+
+INSERT INTO renamed (spent) VALUES (200)
+--> compute DEFAULT(user_id) for INSERT INTO renamed (spent, `who` ) VALUES (200, {} )
+
+UPDATE renamed SET spent = spent + 1 WHERE who IN (1, 42)
+--> update on 0,3: UPDATE renamed SET spent = spent + 1 WHERE who IN (1, 42)
+
+UPDATE big_orders b SET b.total = 500 ORDER BY b.order_id LIMIT 3
+--> 1235 (42000) [gate] ORDER BY with LIMIT in a write on the view big_orders over several shards is not supported: write to orders
+
+DELETE FROM big_orders LIMIT 3
+--> delete 3 rows on 0,1,2,3: DELETE FROM big_orders LIMIT {}
+
+INSERT INTO big_orders SELECT order_id, user_id, total FROM orders
+--> copy on 0,1,2,3: INSERT INTO big_orders SELECT order_id, user_id, total FROM orders
+
+UPDATE country_names SET name = 'x' WHERE name = 'y'
+--> every 0,1,2,3 write clock
+
+INSERT INTO country_names VALUES ('x')
+--> every 0,1,2,3 write clock
+
+UPDATE renamed SET who = 3 WHERE who = 4
+--> 1235 (42000) [gate] column who is the sharding key, which decides the shard of a row, and cannot be updated: DELETE the row and INSERT it with the new key
+
+DELETE FROM renamed WHERE who IN (SELECT user_id FROM users)
+--> 1235 (42000) [gate] renamed is a view, which over several shards is written by itself only: write to orders where other tables take part
+
+UPDATE dearest SET total = 1
+--> 1235 (42000) [gate] dearest is a view, which over several shards is only read: write to orders
+
+UPDATE mine SET order_id = 1
+--> 1235 (42000) [gate] mine is a view, which over several shards is only read: write to orders
+
+TRUNCATE TABLE big_orders
+--> 1235 (42000) [gate] big_orders is a view, not a table: use CREATE, ALTER or DROP VIEW
