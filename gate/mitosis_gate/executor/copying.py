@@ -220,8 +220,8 @@ class Copying:
         client: Client,
         backends: dict[str, BackendConnection],
     ) -> tuple[dict[int, int], list[Told]]:
-        """How many of the rows that the whole statement would touch are on each shard, and the
-        warnings of looking for them."""
+        """How many of the rows that the whole statement would touch are on each shard, and what
+        all rows together warn of when none is left out because of LIMIT."""
         limits = self._limits
         read = Captured(client, backends, limits.rows, limits.bytes, limits.sentence)
         await self._read(plan.chosen, planner, read)
@@ -234,7 +234,8 @@ class Copying:
         for row in read.rows:
             owner = owners[int(packets.read_text_row(row)[0] or 0)]
             counts[owner] = counts.get(owner, 0) + 1
-        return counts, read.told
+        looked_at_all = len(read.rows) < plan.limit
+        return counts, read.told if looked_at_all else []
 
 
 def _matched(wrote: Wrote, affected: int, info: bytes) -> int:

@@ -188,6 +188,13 @@ class Queries:
             f"IFNULL(MAX({exact[0]}), 0)",
             f"STDDEV_POP({bits[0]} % 10)",
             f"COUNT(DISTINCT {exact[0]}, {column[0]})",
+            f"COUNT(DISTINCT {self.keys(sources)[0]})",
+            f"COUNT(DISTINCT {self.keys(sources)[0]}, {column[0]})",
+            f"AVG(DISTINCT {exact[0]})",
+            f"MIN(DISTINCT {column[0]})",
+            f"MAX({exact[0]}) - MIN({exact[0]})",
+            f"GROUP_CONCAT(DISTINCT {exact[0]} ORDER BY {exact[0]} DESC SEPARATOR '/')",
+            f"VAR_SAMP({bits[0]} % 10)",
         )
         form = r.choice(forms)
         return f"{form} AS agg" if self.make.chance(0.15) else form
@@ -209,6 +216,8 @@ class Queries:
         text = f"SELECT {', '.join(parts)}{rest} GROUP BY {', '.join(by)}"
         if self.make.chance(0.1):
             return Statement(f"{text} WITH ROLLUP", widens=True, folds=True)
+        if self.make.chance(0.15):
+            text += f" HAVING {self.r.choice(('COUNT(*) > 1', 'COUNT(*) % 2 = 1', 'MAX(1) = 1'))}"
         if self.make.chance(0.5):
             order = [f"{g}{self.direction()}" for g in by]
             shown = tuple(range(len(groups)))
@@ -280,6 +289,8 @@ class Queries:
         glue = self.r.choice(
             (" UNION ALL ", " UNION ALL ", " UNION ", " UNION DISTINCT ", " EXCEPT ", " INTERSECT ")
         )
+        if self.make.chance(0.25):
+            parts = [f"({part} ORDER BY 1 LIMIT {self.r.choice((0, 2, 5))})" for part in parts]
         text = glue.join(parts)
         if self.make.chance(0.3):
             return Statement(f"{text} ORDER BY 1{self.direction()}", sorted_by=(0,), folds=True)
