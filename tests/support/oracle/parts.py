@@ -4,6 +4,7 @@ The parts, and so all statements, are the same whatever the number of processes.
 """
 
 import multiprocessing
+import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 
@@ -41,5 +42,11 @@ def run_parts(
 
 
 def _part(seed: int, statements: int, most_differences: int, show: Callable[[str], None]) -> Count:
+    signal.signal(signal.SIGTERM, _end)
     with world() as servers:
         return run(servers, seed, statements, most_differences, show)
+
+
+def _end(number: int, frame: object) -> None:
+    """The servers end with their part."""
+    raise SystemExit(128 + number)
