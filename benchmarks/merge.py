@@ -1,6 +1,6 @@
 """CPU, memory and first row of the gate when it merges the sorted rows of four shards.
 
-    python benchmarks/merge.py [--rows 2000000] [--rounds 3] [--counts 2000]
+    python benchmarks/merge.py [--rows 2000000] [--rounds 3] [--counts 2000] [--only-counts]
 
 Rows have 190 bytes, as those of sysbench. The client reads and looks for the end only. Counted is
 user and system time of the gate's process. The last line is JSON.
@@ -136,6 +136,9 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         GateProcess(shards.table(), shards.users()) as gate,
     ):
         load(shards, gate)
+        if options.only_counts:
+            counts = count_cpu(gate, options.counts)
+            return {"benchmark": "merge", "shards": SHARDS, "count_cpu_us": counts}
         reader = Reader(gate)
         memory = {}
         for rows in (10_000, 100_000, options.rows):
@@ -179,6 +182,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=2_000_000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--counts", type=int, default=2000)
+    parser.add_argument("--only-counts", action="store_true", help="nothing but count_cpu_us")
     print(json.dumps(measure(parser.parse_args())))
 
 
