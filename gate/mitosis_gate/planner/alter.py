@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from mitosis_gate.planner.definitions import definition_of, key_facts
+from mitosis_gate.planner.definitions import definition_of, differing_default, key_facts
 from mitosis_gate.planner.keys import hash_alike
 from mitosis_gate.planner.layout import Living, Place
 from mitosis_gate.planner.lexer import BadSql, Token
@@ -94,6 +94,10 @@ def _refused_action(statement: Statement, place: Place, part: Span) -> Refuse | 
     tokens = statement.tokens[part[0] : part[1]]
     if place.living is Living.SHARDED:
         return _refused_for_sharded(statement, place, action, part, tokens)
+    if place.living is Living.REFERENCE and not layout.single:
+        refusal = differing_default(statement, part, place.table.name)
+        if refusal is not None:
+            return refusal
     default = layout.default_key.lower()
     named = place.table.name in layout.rules
     if default and not named and action in ("ADD", "CHANGE", "RENAME"):

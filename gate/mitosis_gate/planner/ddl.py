@@ -1,7 +1,12 @@
 """DDL: on which shards it runs, and what would break the hash contract."""
 
 from mitosis_gate.planner.alter import alter_table
-from mitosis_gate.planner.definitions import definition_of, refused_table, table_collation
+from mitosis_gate.planner.definitions import (
+    definition_of,
+    differing_default,
+    refused_table,
+    table_collation,
+)
 from mitosis_gate.planner.keys import Halt
 from mitosis_gate.planner.layout import Layout, Living, Place
 from mitosis_gate.planner.lexer import BadSql, Kind
@@ -220,6 +225,10 @@ def _create_table(statement: Statement) -> Plan:
         return rule
     if rule.sharding_key:
         refusal = refused_table(statement, rule, definitions, parts, options)
+        if refusal is not None:
+            return refusal
+    if rule.reference and not layout.single:
+        refusal = differing_default(statement, (names.at, end), name)
         if refusal is not None:
             return refusal
     made = picture_of_new(name, rule, definitions, table_collation(options))

@@ -7,6 +7,7 @@ the same everywhere, and text has a `_bin` collation.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from mitosis_gate.planner.effects import effects_of
 from mitosis_gate.planner.lexer import Kind, Token
 from mitosis_gate.planner.plan import Refuse
 from mitosis_gate.planner.refusals import refuse
@@ -123,3 +124,19 @@ def _type_of(tokens: Sequence[Token]) -> str:
         rest = rest[3:]
     attributes = [t.word.lower() for t in rest if t.word in ("UNSIGNED", "ZEROFILL")]
     return " ".join([text, *attributes])
+
+
+def differing_default(statement: Statement, span: Span, table: str) -> Refuse | None:
+    """Why a default cannot be that of a reference table: each shard would compute its own."""
+    for at in range(*span):
+        if statement.word(at) != "DEFAULT" or not statement.is_mark(at + 1, "("):
+            continue
+        tokens = statement.tokens[at + 2 : statement.closing(at + 1) - 1]
+        function = effects_of(tokens).differs_by_server
+        if function:
+            return refuse(
+                f"{function} in a default has another value on each shard, and reference table "
+                f"{table} must be the same on all: leave the default out and write the value "
+                "(INSERT ... VALUES may say it)"
+            )
+    return None

@@ -211,6 +211,15 @@ ALTER TABLE users DISCARD TABLESPACE
 ALTER TABLE nothing ADD x INT
 --> unknown table shop.nothing
 
+CREATE TABLE countries (code CHAR(2) PRIMARY KEY, id CHAR(36) DEFAULT (CONCAT('x', UUID())))
+--> 1235 (42000) [gate] UUID in a default has another value on each shard, and reference table countries must be the same on all: leave the default out and write the value (INSERT ... VALUES may say it)
+
+CREATE TABLE countries (code CHAR(2) PRIMARY KEY, user INT DEFAULT (1 + 1), KEY user (user))
+--> ddl CREATE TABLE countries on 0,1,2,3
+
+ALTER TABLE countries ADD id CHAR(36) DEFAULT (UUID())
+--> 1235 (42000) [gate] UUID in a default has another value on each shard, and reference table countries must be the same on all: leave the default out and write the value (INSERT ... VALUES may say it)
+
 ALTER TABLE countries ADD x INT
 --> ddl ALTER TABLE countries on 0,1,2,3
 
