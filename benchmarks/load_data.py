@@ -1,9 +1,10 @@
 """Rows a second of LOAD DATA LOCAL through the gate to four shards, against one mysqld directly.
 
-    python benchmarks/load_data.py [--rows 400000] [--rounds 3] [--shards 4]
+    python benchmarks/load_data.py [--rows 400000] [--rounds 3] [--shards 4] [--megabytes 0]
 
 The same file is loaded in turn, so that the ratio holds on a busy machine too. CPU is that of the
-gate's process. The last line is JSON.
+gate's process. With `--megabytes`, one more quoted file of that size goes through the gate, written
+while it is read, and the gate's memory is watched. The last line is JSON.
 """
 
 import argparse
@@ -12,9 +13,10 @@ import os
 import statistics
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "support"))
 
@@ -46,6 +48,38 @@ def write_file(path: Path, rows: int, quoted: bool) -> None:
             file.write('"' + '","'.join(fields) + '"\n' if quoted else "\t".join(fields) + "\n")
 
 
+class Streamed:
+    """A file that is written while it is read, and the gate's memory meanwhile."""
+
+    def __init__(self, path: Path, size: int, gate: GateProcess) -> None:
+        self.path = path
+        self.resident_before = self.resident_at_most = gate.resident_bytes()
+        self._size = size
+        self._gate = gate
+        os.mkfifo(path)
+
+    def __enter__(self) -> Self:
+        self._writer = threading.Thread(target=self._write)
+        self._writer.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._writer.join()
+
+    def _write(self) -> None:
+        c, pad = "x" * 119, "y" * 57
+        written = number = 0
+        with self.path.open("wb") as file:
+            while written < self._size:
+                rows = "".join(
+                    f'"{n}","{n % 97}","{c}","{pad}"\n' for n in range(number + 1, number + 5001)
+                ).encode()
+                number += 5000
+                file.write(rows)
+                written += len(rows)
+                self.resident_at_most = max(self.resident_at_most, self._gate.resident_bytes())
+
+
 def load(connection: Any, path: Path, options: str) -> float:
     with connection.cursor() as cursor:
         cursor.execute("TRUNCATE TABLE sbtest1")
@@ -64,6 +98,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=400_000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--shards", type=int, default=4)
+    parser.add_argument("--megabytes", type=int, default=0)
     arguments = parser.parse_args()
     rules = (TableRule("sbtest1", "id"),)
     found: dict[str, Any] = {"benchmark": "load_data", "rows": arguments.rows}
@@ -102,6 +137,17 @@ def main() -> None:
                     "ratio": round(ratio, 3),
                     "gate_cpu_us_per_row": round(cpu * 1e6, 3),
                 }
+            if arguments.megabytes:
+                size = arguments.megabytes << 20
+                with Streamed(Path(folder) / "streamed", size, gate) as streamed:
+                    load(through, streamed.path, QUOTED)
+                before, most = streamed.resident_before >> 10, streamed.resident_at_most >> 10
+                print(
+                    f"{arguments.megabytes} MiB with quotes: the gate had {before} KiB before, "
+                    f"{most} at most, {gate.resident_bytes() >> 10} afterwards"
+                )
+                found["streamed_megabytes"] = arguments.megabytes
+                found["gate_resident_bytes_at_most"] = streamed.resident_at_most
         found["gate_resident_bytes"] = gate.resident_bytes()
     print(json.dumps(found))
 

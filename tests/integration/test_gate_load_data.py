@@ -280,6 +280,25 @@ def test_invisible_columns_are_not_counted_as_fields(
     assert ask(connections[1], query) == ask(connections[0], query) == [(1, 10), (2, 20), (3, 30)]
 
 
+def test_a_file_is_in_the_character_set_of_the_database(
+    connections: tuple[Any, Any], file: Callable[[bytes], str], shards: Shards
+) -> None:
+    path = file("1\té\n2\tü\n".encode())
+    statement = f"LOAD DATA LOCAL INFILE '{path}' INTO TABLE words {{}} (n, word)"
+    shards.run("ALTER DATABASE shop CHARACTER SET latin1")
+    try:
+        with (
+            GateProcess(shards.table(), shards.users()) as gate,
+            gate.connect(local_infile=True) as connection,
+        ):
+            with pytest.raises(pymysql.MySQLError, match="in latin1.*say CHARACTER SET utf8mb4"):
+                load(connection, statement.format(""))
+            load(connection, statement.format("CHARACTER SET utf8mb4"))
+    finally:
+        shards.run("ALTER DATABASE shop CHARACTER SET utf8mb4")
+    assert ask(connections[1], "SELECT n, word FROM words ORDER BY n") == [(1, "é"), (2, "ü")]
+
+
 @pytest.mark.parametrize(
     ("table", "options", "content", "says"),
     [

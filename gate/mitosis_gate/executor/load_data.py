@@ -26,7 +26,7 @@ from mitosis_gate.executor.writes import (
     set_clock,
     summed,
 )
-from mitosis_gate.planner.plan import LoadData, Part
+from mitosis_gate.planner.plan import LIKE_UTF8, LoadData, Part
 from mitosis_gate.wire import constants as c
 from mitosis_gate.wire.packets import Ok
 from mitosis_routing.hashing import Doubt, KeyKind, key_bytes, slot_of
@@ -49,6 +49,8 @@ async def load(plan: LoadData, client: Client, sequences: Sequences) -> None:
     async with client.writing(names) as backends:
         if plan.columns:
             await _check_columns(plan, backends)
+        if plan.key is not None and not plan.is_named:
+            await _check_characters(backends)
         if len(backends) > 1 and client.variables.get("timestamp") is None:
             await set_clock(backends)
         uploads = [Upload(backend) for _, backend in backends]
@@ -74,6 +76,17 @@ async def _check_columns(plan: LoadData, backends: Backends) -> None:
             f"LOAD DATA into {plan.table} without a list of columns: it has invisible columns, or "
             "was just changed, so that it is not certain which field is which: name the columns "
             "in the statement"
+        )
+
+
+async def _check_characters(backends: Backends) -> None:
+    """Of a statement that names none: a file is in the character set of the database."""
+    asked = await backends[0][1].query(b"SELECT @@character_set_database")
+    name = (asked.values()[0][0] or b"").decode()
+    if name not in LIKE_UTF8:
+        raise NotSupported(
+            f"LOAD DATA of a file in {name}, the character set of the database, into a sharded "
+            "table: send the file in utf8mb4 and say CHARACTER SET utf8mb4"
         )
 
 

@@ -8,13 +8,12 @@ from mitosis_gate.planner.effects import effects_of, refusal_for_many
 from mitosis_gate.planner.keys import Halt
 from mitosis_gate.planner.layout import Living, Place
 from mitosis_gate.planner.lexer import BadSql, Kind, unquoted
-from mitosis_gate.planner.plan import FileFormat, Flag, LoadData, Plan, Refuse
+from mitosis_gate.planner.plan import LIKE_UTF8, FileFormat, Flag, LoadData, Plan, Refuse
 from mitosis_gate.planner.refusals import refuse
 from mitosis_gate.planner.rows import missing_key, number_column, unnumbered
 from mitosis_gate.planner.statement import Statement
 
 _DIGITS = b"0123456789"
-_UTF8 = frozenset({"utf8mb4", "utf8mb3", "utf8", "ascii", "binary"})
 
 
 def load_plan(statement: Statement) -> Plan:
@@ -95,7 +94,7 @@ def _divided(reader: "_Reader", place: Place, flags: Flag) -> LoadData | Refuse:
                 "value must stand in the file"
             )
         return missing_key(place)
-    if reader.character_set and reader.character_set not in _UTF8 and key:
+    if reader.character_set and reader.character_set not in LIKE_UTF8 and key:
         return refuse(
             f"CHARACTER SET {reader.character_set} is not supported in LOAD DATA of a sharded "
             "table: send the file in utf8mb4"
@@ -124,6 +123,7 @@ def _divided(reader: "_Reader", place: Place, flags: Flag) -> LoadData | Refuse:
         -1 if auto is None or adds else names.index(auto.name.lower()),
         reader.variables,
         () if reader.columns else tuple(columns),
+        bool(reader.character_set),
         flags,
     )
 

@@ -414,6 +414,10 @@ class CopyRows:
     flags: Flag = Flag.WRITE
 
 
+LIKE_UTF8 = frozenset({"utf8mb4", "utf8mb3", "utf8", "ascii", "binary"})
+"""Character sets of a file whose keys are hashed as they stand there."""
+
+
 @dataclass(frozen=True, slots=True)
 class FileFormat:
     """FIELDS, LINES and IGNORE n LINES of LOAD DATA."""
@@ -459,6 +463,8 @@ class LoadData:
     """User variables that fields go to: they stay behind on the connections."""
     columns: tuple[str, ...] = ()
     """Those that the fields are taken for where the statement names none; empty: it does."""
+    is_named: bool = True
+    """Whether the statement says CHARACTER SET; else it is that of the database."""
     flags: Flag = Flag.WRITE
 
 
