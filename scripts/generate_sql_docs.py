@@ -53,7 +53,8 @@ of the shards. `tests/differential` compares everything else with one server.
 | What | What helps |
 | --- | --- |
 | whether a computed whole number is told as INT or BIGINT, a computed text as TEXT or LONGTEXT; \
-where shards differ, the widest is told | drivers read both alike |
+where shards differ, the widest is told; whether JSON is told as text or as bytes | drivers read \
+both alike |
 | the digits of `CASE` and `IF` over different kinds of numbers: `IF(a, 1, price)` is `1` or \
 `1.00`; the value is the same | `CAST(... AS DECIMAL(10,2))` |
 | which of several equal texts (`a` and `A`) stands for a group | `MIN(BINARY ...)`, another \

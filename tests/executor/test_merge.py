@@ -75,6 +75,15 @@ def test_a_column_of_a_table_has_one_width() -> None:
         merge.agreed_columns([("a", small), ("b", big)], widens=True)
 
 
+def test_json_may_be_text_or_bytes() -> None:
+    text, plain = (
+        packed(Column("j", c.TYPE_JSON, charset, original_table="t")) for charset in (255, 63)
+    )
+    assert merge.agreed_columns([("a", text), ("b", plain)], widens=True) == text
+    with pytest.raises(ShardsDisagree):
+        merge.agreed_columns([("a", text), ("b", plain)])
+
+
 def test_another_number_of_columns_is_refused() -> None:
     with pytest.raises(ShardsDisagree, match="a answers with 2 columns and c with 1"):
         merge.agreed_columns(

@@ -55,8 +55,8 @@ def agreed_columns(
 
     What may differ: the longest value so far, whether a column can be NULL, and the decimals of a
     column of text, which MySQL concludes from the rows it finds and from the way it takes. With
-    `widens` also the width of what is computed, which depends on the same: then each column is the
-    widest.
+    `widens` also the width of what is computed, which depends on the same, and the character set of
+    JSON: then each column is the widest.
     """
     first_shard, first = answers[0]
     agreed = first
@@ -85,7 +85,7 @@ def _meaning(column: Column, widens: bool) -> tuple[str, int, int, int, int]:
     return (
         column.name,
         _WIDEST.get(column.type, column.type) if widens and is_computed else column.type,
-        column.charset,
+        0 if widens and column.type == c.TYPE_JSON else column.charset,
         column.decimals if column.type in _WITH_DECIMALS else 0,
         column.flags & c.FLAG_UNSIGNED,
     )

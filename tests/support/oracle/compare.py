@@ -18,6 +18,9 @@ from oracle.queries import Statement
 GATE_SAYS = "[gate]"
 UNREADABLE = -1
 _UNSIGNED = 0x20
+_JSON = 245
+_BYTES = 63
+"""The character set of what has none."""
 _WITH_DECIMALS = frozenset({0, 4, 5, 7, 11, 12, 246})
 """Type codes of decimals, floats, times and timestamps."""
 # an expression over INT is told as INT or as BIGINT, one over TEXT as TEXT or as what is longer:
@@ -70,8 +73,9 @@ def ask(connection: Any, sql: str) -> Answer:
                 (
                     f.name,
                     f.type_code,
-                    f.charsetnr,
-                    # of text it is 0 or 31, by the way that MySQL took to an equal result
+                    # by the way that MySQL took to an equal result, the one of JSON is that of
+                    # text or of bytes, and the scale of text 0 or 31
+                    _BYTES if f.type_code == _JSON else f.charsetnr,
                     f.scale if f.type_code in _WITH_DECIMALS else 0,
                     f.flags & _UNSIGNED,
                 )
