@@ -270,6 +270,25 @@ def test_what_is_read_stays_locked_until_the_write_is_committed(both: Both, worl
     assert done.is_set()
 
 
+def test_limits_of_answers_are_not_those_of_writes(both: Both) -> None:
+    both.say("SET sql_select_limit = 3")
+    both.say("UPDATE users SET age = 1 WHERE team IN (SELECT id FROM teams)")
+    both.say("UPDATE users SET age = (SELECT COUNT(*) FROM orders) WHERE user_id = 7")
+    both.say("INSERT INTO notes SELECT user_id + 100, age, name FROM users")
+    both.say("SET sql_select_limit = 0")
+    both.say("INSERT INTO users (user_id) VALUES (50 + 50)")
+    both.say("DELETE FROM users WHERE team IN (SELECT id FROM teams WHERE id = 1)")
+    both.say("SET sql_select_limit = DEFAULT")
+    both.all_the_same()
+
+
+def test_safe_updates_are_not_judged(both: Both) -> None:
+    ask(both.gate, "SET sql_safe_updates = 1")
+    said = say(both.gate, "DELETE FROM users WHERE team IN (SELECT id FROM teams)")
+    assert said.error[0] == 1235 and "sql_safe_updates" in said.error[1]
+    both.same("SELECT COUNT(*) FROM users")
+
+
 def test_prepared_statements(both: Both, world: World) -> None:
     for port, user, password in ((world.gate.port, USER, PASSWORD), (world.plain.port, "root", "")):
         with mysql.connector.connect(

@@ -7,8 +7,7 @@ that come from tables are read in the transaction of the write.
 """
 
 import contextlib
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import cast
 
 from mitosis_gate.backends.connection import BackendConnection
@@ -18,6 +17,7 @@ from mitosis_gate.executor.assignments import somewhere
 from mitosis_gate.executor.captured import Captured
 from mitosis_gate.executor.client import Client
 from mitosis_gate.executor.copying import CopyLimits, Execute, quoted_text, writer
+from mitosis_gate.executor.inside import inside
 from mitosis_gate.planner.build import Planner
 from mitosis_gate.planner.computed import names_column
 from mitosis_gate.planner.effects import effects_of, reads_the_clock
@@ -43,7 +43,7 @@ async def computed(plan: ComputedWrite, planner: Planner, client: Client) -> Asy
     """The statement with literals; it must be carried out inside the block."""
     asks = await _expressions(plan, planner, client)
     tokens = tokens_of(shape_of(b" ".join(asks)))
-    with one_time(client, reads_the_clock(tokens)):
+    with inside(client, reads_the_clock(tokens)):
         async with somewhere(client) as backend:
             if effects_of(tokens).flags & Flag.LAST:
                 await backend.query(b"SET SESSION last_insert_id=%d" % client.last_insert_id)
@@ -77,7 +77,7 @@ async def read_first(
     asks = [ask for ask in plan.asks if isinstance(ask, bytes)]
     table = client.table
     first = table.shards[table.slot_owners()[0]].name
-    with one_time(client, reads_the_clock(tokens_of(shape_of(sql)))):
+    with inside(client, reads_the_clock(tokens_of(shape_of(sql)))):
         async with client.writing([shard.name for shard in table.shards]) as backends:
             held = dict(backends)
             await judged(held[first], sql)
@@ -128,18 +128,6 @@ def _warned(code: int, text: str) -> NotSupported:
         f"a value is computed with a warning ({code}: {text}), which could be an error in the "
         "statement itself: compute it first and write it as a literal"
     )
-
-
-@contextlib.contextmanager
-def one_time(client: Client, wanted: bool = True) -> Iterator[None]:
-    """NOW() says the same on all connections of the session."""
-    before = client.variables
-    if wanted and before.get("timestamp") is None:
-        client.variables = before.with_("timestamp", b"%.6f" % time.time())
-    try:
-        yield
-    finally:
-        client.variables = before
 
 
 async def _values(

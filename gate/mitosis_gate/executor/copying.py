@@ -4,8 +4,9 @@ Both need what a read of several shards answers before they write: the read runs
 inside the transaction of the write (`Captured`).
 """
 
+import contextlib
 import re
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from mitosis_gate.backends.connection import BackendConnection
@@ -13,6 +14,7 @@ from mitosis_gate.backends.variables import literal
 from mitosis_gate.errors import MysqlError, NotSupported
 from mitosis_gate.executor.captured import Captured
 from mitosis_gate.executor.client import Client
+from mitosis_gate.executor.inside import inside
 from mitosis_gate.executor.strict import judge_choice
 from mitosis_gate.executor.warned import Told, Warned
 from mitosis_gate.executor.writes import (
@@ -79,7 +81,7 @@ class Copying:
         infos: list[bytes] = []
         told: list[list[Told]] = []
         rows = 0
-        async with client.writing(names) as backends:
+        async with _reading_all(client, names) as backends:
             limits = self._limits
             read = Captured(client, dict(backends), limits.rows, limits.bytes, limits.sentence)
             await self._read(plan.select, planner, read)
@@ -236,6 +238,15 @@ class Copying:
             counts[owner] = counts.get(owner, 0) + 1
         looked_at_all = len(read.rows) < plan.limit
         return counts, read.told if looked_at_all else []
+
+
+@contextlib.asynccontextmanager
+async def _reading_all(
+    client: Client, names: Sequence[str]
+) -> AsyncIterator[list[tuple[str, BackendConnection]]]:
+    with inside(client):
+        async with client.writing(names) as backends:
+            yield backends
 
 
 def _matched(wrote: Wrote, affected: int, info: bytes) -> int:

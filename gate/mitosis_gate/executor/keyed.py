@@ -8,11 +8,13 @@ from collections.abc import Iterator, Sequence
 from typing import cast
 
 from mitosis_gate.backends.connection import BackendConnection
-from mitosis_gate.errors import MysqlError
+from mitosis_gate.backends.variables import is_off
+from mitosis_gate.errors import MysqlError, NotSupported
 from mitosis_gate.executor.captured import Captured
 from mitosis_gate.executor.client import Client
-from mitosis_gate.executor.computing import captured, judged, one_time
+from mitosis_gate.executor.computing import captured, judged
 from mitosis_gate.executor.copying import CopyLimits, Execute, writer
+from mitosis_gate.executor.inside import inside
 from mitosis_gate.executor.strict import judge_choice
 from mitosis_gate.executor.writes import Answer, heard, run_part, summed
 from mitosis_gate.planner import plan as plans
@@ -37,13 +39,19 @@ async def carry_out(
     choice = planner.route(plan.chosen, client.variant)
     if isinstance(choice, Refuse):
         raise MysqlError(choice.code, choice.sqlstate, choice.message)
+    safe = client.variables.get("sql_safe_updates")
+    if safe is not None and not is_off(safe):
+        raise NotSupported(
+            "sql_safe_updates wants to know by which key the rows are found, and they lie on "
+            "several shards: SET sql_safe_updates = 0"
+        )
     table = client.table
     used = {*plan.shards, table.slot_owners()[0], *shards_of(choice)}
     if not isinstance(choice, plans.Finish | plans.Scatter | plans.Merge):
         used = set(range(len(table.shards)))
     names = [table.shards[index].name for index in sorted(used)]
     total = Answer()
-    with one_time(client, plan.reads_clock):
+    with inside(client, plan.reads_clock):
         async with client.writing(names) as backends:
             held = dict(backends)
             await judged(held[table.shards[table.slot_owners()[0]].name], sql)
