@@ -244,7 +244,7 @@ class FileRows:
         end, term = self._form.lines_end, self._form.fields_end
         lines = data[at:].split(end) if at else data.split(end)
         rest = len(lines.pop())
-        fields = [[_nth(line.split(term, w.index + 1), w) for line in lines] for w in self._wanted]
+        fields = [_plain_ones(_column(lines, term, w.index), w.digits) for w in self._wanted]
         return Batch(lines, fields, end), len(data) - rest
 
     def _without_head(self, data: bytes) -> int:
@@ -339,14 +339,20 @@ def _rows_of(grammar: "_Grammar", wanted: Sequence[Wanted]) -> re.Pattern[bytes]
     return re.compile(rb"(%b)|.+" % grammar.row(wanted), re.DOTALL)
 
 
-def _nth(fields: Sequence[bytes], wanted: Wanted) -> bytes:
-    if len(fields) <= wanted.index:
-        return b""
-    field = fields[wanted.index]
-    if not wanted.digits:
-        return b"" if field == b"NULL" else field
-    is_plain = len(field) < wanted.digits and field.isdigit() and not field.startswith(b"0")
-    return field if is_plain else b""
+def _column(lines: Sequence[bytes], term: bytes, index: int) -> list[bytes]:
+    """One field of each line; empty where there is none."""
+    cuts = index + 1
+    try:
+        return [line.split(term, cuts)[index] for line in lines]
+    except IndexError:
+        return [b"".join(line.split(term, cuts)[index:cuts]) for line in lines]
+
+
+def _plain_ones(fields: Sequence[bytes], digits: int) -> Sequence[bytes]:
+    if not digits:
+        return fields if b"NULL" not in fields else [b"" if f == b"NULL" else f for f in fields]
+    zero = b"0"[0]
+    return [f if len(f) < digits and f.isdigit() and f[0] != zero else b"" for f in fields]
 
 
 def _are_apart(one: bytes, other: bytes) -> bool:
