@@ -7,8 +7,8 @@ import json
 import random
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -34,6 +34,16 @@ _NOT_DURABLE = (
     "--skip-log-bin",
     # those of a machine are few, and each server takes many
     "--innodb-use-native-aio=OFF",
+)
+_SETTINGS = (
+    ("sql_mode", "''"),
+    ("sql_mode", "'STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO'"),
+    ("time_zone", "'+05:30'"),
+    ("group_concat_max_len", "12"),
+    ("div_precision_increment", "2"),
+    ("collation_connection", "utf8mb4_bin"),
+    ("optimizer_switch", "'derived_merge=off,semijoin=off'"),
+    ("transaction_isolation", "'READ-COMMITTED'"),
 )
 _LITERALS = re.compile(r"(?<![\w.'%])(?:'(?:[^'\\]|'')*'|-?\d+(?:\.\d+)?)(?![\w.'(])")
 
@@ -170,9 +180,12 @@ class Round:
         self._views = schemas.views(self._random)
         self._queries = Queries(self._tables, self._views, self._random)
         self._writes = Writes(self._tables, self._random)
+        chosen = self._random.sample(_SETTINGS, self._random.choice((0, 0, 1, 2)))
+        self._settings = dict(chosen)
 
     def run(self, statements: int) -> None:
         self._refill()
+        self._set(self._settings)
         for number in range(statements):
             reads = self._random.random() < 0.8
             statement = (self._queries if reads else self._writes).statement()
@@ -181,7 +194,15 @@ class Round:
             self._compare(statement, is_binary, where)
             if number % _CHECK_EVERY == _CHECK_EVERY - 1:
                 self._check_tables(where)
+        self._set(dict.fromkeys(self._settings, "DEFAULT"))
         self._on_both(f"DROP VIEW {view.name}" for view in self._views)
+
+    def _set(self, settings: Mapping[str, str]) -> None:
+        for side in (self._world.gate, self._world.plain):
+            for connection in (side.text, side.binary):
+                with closing(connection.cursor()) as cursor:
+                    for name, value in settings.items():
+                        cursor.execute(f"SET SESSION {name} = {value}")
 
     def _refill(self) -> None:
         self._on_both((*self._fill, *(view.create for view in self._views)))
