@@ -1,11 +1,9 @@
 """INSERT whose sharding key is an expression or a default, against the same on one MySQL."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
 
-import pymysql
 import pytest
+from both import Both, ask, say
 from gates import GateProcess, Shards
 
 from mitosis_routing.table import TableRule
@@ -42,38 +40,6 @@ SCHEMA = (
 )
 TABLES = ("numbers", "words", "days", "moments", "bytes", "made", "uuids", "fives", "rates")
 NOT_DURABLE = ("--innodb-flush-log-at-trx-commit=0", "--skip-log-bin")
-Rows = list[tuple[Any, ...]]
-
-
-@dataclass(frozen=True)
-class Said:
-    """What a client learns from one statement."""
-
-    affected: int = 0
-    last_insert_id: int = 0
-    info: str = ""
-    warnings: int = 0
-    error: tuple[Any, ...] = ()
-    rows: Rows | None = None
-
-
-def say(connection: Any, statement: str) -> Said:
-    try:
-        with connection.cursor() as cursor:
-            cursor.execute(statement)
-            result = connection._result
-            if result.description is not None:
-                return Said(rows=list(cursor.fetchall()))
-            info = (result.message or b"")[1:].decode()
-            return Said(cursor.rowcount, cursor.lastrowid or 0, info, result.warning_count)
-    except pymysql.MySQLError as exc:
-        return Said(error=exc.args)
-
-
-def ask(connection: Any, statement: str) -> Rows:
-    said = say(connection, statement)
-    assert not said.error, said.error
-    return said.rows or []
 
 
 @pytest.fixture(scope="module")
@@ -97,26 +63,6 @@ def gate(servers: tuple[Shards, Mysqld]) -> Iterator[GateProcess]:
                 ask(direct, statement)
                 ask(through, statement)
         yield gate
-
-
-class Both:
-    """The same statements on one MySQL and through the gate."""
-
-    def __init__(self, plain: Any, gate: Any) -> None:
-        self.plain, self.gate = plain, gate
-
-    def say(self, statement: str) -> Said:
-        """What both say, which is the same."""
-        wanted = say(self.plain, statement)
-        found = say(self.gate, statement)
-        assert found == wanted, statement
-        return found
-
-    def same(self, query: str) -> Rows:
-        """The rows of a query, in whatever order the shards give them."""
-        wanted, found = (sorted(ask(c, query), key=repr) for c in (self.plain, self.gate))
-        assert found == wanted, query
-        return found
 
 
 @pytest.fixture

@@ -3,11 +3,10 @@
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import mysql.connector
-import pymysql
 import pytest
+from both import Both, ask, say
 from gates import KEYSPACE, PASSWORD, USER, GateProcess, Shards
 from merge_servers import MergeServer
 from waiting import wait_until
@@ -52,38 +51,6 @@ ROWS = (
 )
 TABLES = ("users", "orders", "teams", "words", "keyless", "countries", "notes")
 NOT_DURABLE = ("--innodb-flush-log-at-trx-commit=0", "--skip-log-bin")
-Rows = list[tuple[Any, ...]]
-
-
-@dataclass(frozen=True)
-class Said:
-    """What a client learns from one statement."""
-
-    affected: int = 0
-    last_insert_id: int = 0
-    info: str = ""
-    warnings: int = 0
-    error: tuple[Any, ...] = ()
-    rows: Rows | None = None
-
-
-def say(connection: Any, statement: str) -> Said:
-    try:
-        with connection.cursor() as cursor:
-            cursor.execute(statement)
-            result = connection._result
-            if result.description is not None:
-                return Said(rows=list(cursor.fetchall()))
-            info = (result.message or b"")[1:].decode()
-            return Said(cursor.rowcount, cursor.lastrowid or 0, info, result.warning_count)
-    except pymysql.MySQLError as exc:
-        return Said(error=exc.args)
-
-
-def ask(connection: Any, statement: str) -> Rows:
-    said = say(connection, statement)
-    assert not said.error, said.error
-    return said.rows or []
 
 
 @dataclass(frozen=True)
@@ -107,30 +74,6 @@ def world() -> Iterator[World]:
                 ask(direct, statement)
                 ask(through, statement)
         yield World(shards, plain, gate)
-
-
-class Both:
-    """The same statements on one MySQL and through the gate."""
-
-    def __init__(self, plain: Any, gate: Any) -> None:
-        self.plain, self.gate = plain, gate
-
-    def say(self, statement: str) -> Said:
-        """What both say, which is the same."""
-        wanted = say(self.plain, statement)
-        found = say(self.gate, statement)
-        assert found == wanted, statement
-        return found
-
-    def same(self, query: str) -> Rows:
-        """The rows of a query, in whatever order the shards give them."""
-        wanted, found = (sorted(ask(c, query), key=repr) for c in (self.plain, self.gate))
-        assert found == wanted, query
-        return found
-
-    def all_the_same(self) -> None:
-        for table in TABLES:
-            self.same(f"SELECT * FROM {table}")
 
 
 @pytest.fixture
@@ -177,6 +120,19 @@ def both(world: World) -> Iterator[Both]:
         "UPDATE notes SET n = 10 WHERE id IN (SELECT id FROM teams)",
         "UPDATE users SET age = 9 WHERE user_id IN (SELECT id FROM notes)",
         "UPDATE users SET age = 9 WHERE team = (SELECT n FROM notes WHERE text = 'b')",
+        "DELETE u FROM users u JOIN teams t ON t.id = u.team WHERE t.size > 0",
+        "DELETE FROM u USING users u LEFT JOIN teams t ON t.id = u.team WHERE t.id IS NULL",
+        "DELETE u FROM users u JOIN orders o ON o.id = u.user_id WHERE o.amount > 5",
+        "DELETE u FROM users u, orders o WHERE o.amount > u.age AND o.id < 30",
+        "DELETE users FROM users JOIN (SELECT id FROM teams WHERE size > 1) x ON x.id = users.team",
+        "DELETE n FROM notes n JOIN users u ON u.team = n.id",
+        "UPDATE users u JOIN teams t ON t.id = u.team SET u.age = u.age + 1, u.name = 'joined'",
+        "UPDATE users u, orders o SET name = 'cheap' WHERE o.id = u.user_id AND o.amount < 9",
+        "UPDATE users u JOIN teams t ON t.id = u.team AND t.size = 1 SET age = 3 WHERE u.age > 22",
+        "UPDATE IGNORE users u JOIN teams t ON t.id = u.team SET u.age = 1 WHERE t.title = 'one'",
+        "UPDATE notes n JOIN users u ON u.user_id = n.id SET n.text = CONCAT(n.text, n.n)",
+        "UPDATE users u JOIN teams t ON t.id = u.team SET u.nothing = 1",
+        "UPDATE users u JOIN teams t ON t.id = u.team SET u.age = 'many'",
         "UPDATE users SET age = (SELECT COUNT(*) FROM orders)",
         "UPDATE users SET age = (SELECT MAX(size) FROM teams), name = (SELECT title FROM teams "
         "WHERE id = 7) WHERE user_id = 3",
@@ -202,7 +158,7 @@ def both(world: World) -> Iterator[Both]:
 def test_it_is_answered_as_by_one_server(both: Both, statement: str) -> None:
     said = both.say(statement)
     both.same("SHOW WARNINGS")
-    both.all_the_same()
+    both.all_the_same(TABLES)
     assert "read first" not in str(said.error)
 
 
@@ -222,13 +178,13 @@ def test_it_is_part_of_the_open_transaction(both: Both) -> None:
         both.say("INSERT INTO users (user_id, age) VALUES (77, (SELECT MAX(size) FROM teams))")
         both.say("UPDATE users SET age = (SELECT MAX(size) FROM teams) WHERE user_id = 5")
         both.say(end)
-        both.all_the_same()
+        both.all_the_same(TABLES)
 
 
 def test_a_failure_leaves_nothing(both: Both) -> None:
     said = both.say("UPDATE users SET age = 3000000000 WHERE team IN (SELECT id FROM teams)")
     assert said.error[0] == 1264
-    both.all_the_same()
+    both.all_the_same(TABLES)
 
 
 def test_many_rows_are_written_in_parts(both: Both) -> None:
@@ -279,7 +235,7 @@ def test_limits_of_answers_are_not_those_of_writes(both: Both) -> None:
     both.say("INSERT INTO users (user_id) VALUES (50 + 50)")
     both.say("DELETE FROM users WHERE team IN (SELECT id FROM teams WHERE id = 1)")
     both.say("SET sql_select_limit = DEFAULT")
-    both.all_the_same()
+    both.all_the_same(TABLES)
 
 
 def test_safe_updates_are_not_judged(both: Both) -> None:
@@ -304,7 +260,7 @@ def test_prepared_statements(both: Both, world: World) -> None:
             cursor.execute(sql, (300,))
             cursor.execute(sql, (301,))
             connection.commit()
-    both.all_the_same()
+    both.all_the_same(TABLES)
 
 
 @pytest.mark.parametrize(
@@ -313,6 +269,8 @@ def test_prepared_statements(both: Both, world: World) -> None:
         ("DELETE FROM keyless WHERE n IN (SELECT id FROM teams)", "read first"),
         ("UPDATE users SET user_id = 9 WHERE team IN (SELECT id FROM teams)", "sharding key"),
         ("UPDATE users SET age = (SELECT size FROM teams WHERE id = team)", "names a column"),
+        ("UPDATE users u JOIN teams t ON t.id = u.team SET u.age = t.size", "read first"),
+        ("UPDATE users u JOIN teams t ON t.id = u.team SET u.age = 1, t.size = 2", "read first"),
         ("UPDATE users SET age = (SELECT 1 UNION SELECT size FROM teams LIMIT 1)", "UNION"),
         (
             "UPDATE users SET age = 1 WHERE team IN (SELECT id FROM teams UNION SELECT 2)",

@@ -1,0 +1,67 @@
+"""The same statements on one MySQL and through the gate, and what a client learns from each."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pymysql
+
+Rows = list[tuple[Any, ...]]
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a client learns from one statement."""
+
+    affected: int = 0
+    last_insert_id: int = 0
+    info: str = ""
+    warnings: int = 0
+    error: tuple[Any, ...] = ()
+    rows: Rows | None = None
+
+
+def say(connection: Any, statement: str) -> Said:
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(statement)
+            result = connection._result
+            if result.description is not None:
+                return Said(rows=list(cursor.fetchall()))
+            info = (result.message or b"")[1:].decode()
+            return Said(cursor.rowcount, cursor.lastrowid or 0, info, result.warning_count)
+    except pymysql.MySQLError as exc:
+        return Said(error=exc.args)
+
+
+def ask(connection: Any, statement: str) -> Rows:
+    said = say(connection, statement)
+    assert not said.error, said.error
+    return said.rows or []
+
+
+class Both:
+    """Two connections of PyMySQL."""
+
+    def __init__(self, plain: Any, gate: Any) -> None:
+        self.plain, self.gate = plain, gate
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter((self.plain, self.gate))
+
+    def say(self, statement: str) -> Said:
+        """What both say, which is the same."""
+        wanted = say(self.plain, statement)
+        found = say(self.gate, statement)
+        assert found == wanted, statement
+        return found
+
+    def same(self, query: str) -> Rows:
+        """The rows of a query, in whatever order the shards give them."""
+        wanted, found = (sorted(ask(c, query), key=repr) for c in self)
+        assert found == wanted, query
+        return found
+
+    def all_the_same(self, tables: Iterable[str]) -> None:
+        for table in tables:
+            self.same(f"SELECT * FROM {table}")
