@@ -56,7 +56,7 @@ def without_gathering(monkeypatch: pytest.MonkeyPatch) -> None:
 def parts_of(rows: FileRows, pieces: Sequence[bytes]) -> Iterator[Batch | Divided]:
     for piece in pieces:
         yield from rows.feed(piece)
-    yield rows.finish()
+    yield from rows.finish()
 
 
 def batches(rows: FileRows, pieces: Sequence[bytes]) -> Iterator[Batch]:

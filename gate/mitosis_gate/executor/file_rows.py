@@ -155,19 +155,24 @@ class FileRows:
                 at = end
         self._keep(data, at)
 
-    def finish(self) -> Batch:
-        """What is left when the file has ended."""
+    def finish(self) -> Iterator[Batch | Divided]:
+        """What is left when the file has ended, perhaps inside a row."""
         data = self._joined()
         at = self._without_head(data)
+        if self._skipped < self._form.skipped:
+            return
+        for part, end in self._parts(data, at):
+            yield part
+            at = end
         rows: list[bytes] = []
-        if self._skipped == self._form.skipped:
-            while found := self._last.match(data, at):
-                rows.append(found[0])
-                at = found.end()
-        nothing = [b""] * len(rows)
-        batch = Batch(rows, [nothing for _ in self._wanted])
-        self._check_characters(batch, data[:at])
-        return batch
+        while found := self._last.match(data, at):
+            rows.append(found[0])
+            at = found.end()
+        if rows:
+            nothing = [b""] * len(rows)
+            batch = Batch(rows, [nothing for _ in self._wanted])
+            self._check_characters(batch, b"".join(rows))
+            yield batch
 
     def _joined(self) -> bytes:
         data = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)

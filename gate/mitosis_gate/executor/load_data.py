@@ -7,7 +7,7 @@ follows of the file is read and dropped, and nothing of it is stored.
 
 import asyncio
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from zlib import crc32
 
 from mitosis_gate.backends.upload import Upload
@@ -215,7 +215,10 @@ class _Divider:
         return None
 
     async def take(self, data: bytes) -> None:
-        for part in self._rows.feed(data):
+        await self._send_all(self._rows.feed(data))
+
+    async def _send_all(self, parts: Iterable[Batch | Divided]) -> None:
+        for part in parts:
             if isinstance(part, Divided):
                 await self._send_divided(part)
             else:
@@ -229,9 +232,7 @@ class _Divider:
         await self._upload(divided.owners, divided.parts)
 
     async def finish(self) -> None:
-        batch = self._rows.finish()
-        if batch.rows:
-            await self._send(batch)
+        await self._send_all(self._rows.finish())
         if self._plan.key is not None and self._plan.format.is_text:
             self._check_ends()
 
