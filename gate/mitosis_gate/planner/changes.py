@@ -7,7 +7,7 @@ from sqlglot import exp
 
 from mitosis_gate.planner.computed import ComputedRule, assigning_rule
 from mitosis_gate.planner.effects import Effects, calls, effects_of, refusal_for_many
-from mitosis_gate.planner.keyed import KeyedRule, keyed_rule
+from mitosis_gate.planner.keyed import KeyedRule, joined_rule, keyed_rule
 from mitosis_gate.planner.keys import Block, Reading, Source, common_root, pin_of, sharded
 from mitosis_gate.planner.layout import Layout, Living
 from mitosis_gate.planner.lexer import BadSql, Kind
@@ -167,6 +167,7 @@ def _writing_rule(
         spread = (
             _early(statement, tree, block, flags)
             or _by_keys(statement, tree, block, flags)
+            or _joined_by_keys(statement, tree, block, changed, flags)
             or spread
         )
     routed = Routed(
@@ -228,6 +229,58 @@ def _by_keys(
         Wrote.UPDATE if is_update else Wrote.DELETE,
         flags,
     )
+
+
+def _joined_by_keys(
+    statement: Statement,
+    tree: exp.Update | exp.Delete,
+    block: Block,
+    changed: Sequence[Source],
+    flags: Flag,
+) -> KeyedRule | None:
+    """The rule for a write on one of several tables whose new values are of that table alone."""
+    if len(set(changed)) != 1 or len(block.aliases) == 1 or block.odd_join:
+        return None
+    if tree.args.get("with_"):
+        return None
+    target, places, end = changed[0], _clauses(statement), len(statement.tokens)
+    at = 1
+    while statement.word(at) in _MODIFIERS:
+        at += 1
+    names: list[str] = []
+    if isinstance(tree, exp.Update):
+        tables = (at, places["SET"])
+        names = [assignment.this.name for assignment in tree.expressions]
+        for number, assignment in enumerate(tree.expressions):
+            others = names[:number] + names[number + 1 :]
+            if not _is_of(target, assignment.expression, block, others):
+                return None
+    elif statement.word(at) == "FROM":
+        using = next((p for p in range(at, end) if statement.word(p) == "USING"), end)
+        tables = (using + 1, places.get("WHERE", end))
+    else:
+        tables = (places["FROM"] + 1, places.get("WHERE", end))
+    return joined_rule(statement, target, tables, places, names, flags)
+
+
+def _is_of(target: Source, value: exp.Expr, block: Block, others: Sequence[str]) -> bool:
+    """Whether a value is made of one row of the target, and of none of the columns of `others`,
+    which the statement changes as well."""
+    if next(value.find_all(exp.Query), None) is not None:
+        return False
+    for column in value.find_all(exp.Column):
+        if column.name.lower() in (name.lower() for name in others):
+            return False
+        if column.table and column.table != target.alias:
+            return False
+        if not column.table and (
+            len(block.aliases) != len(block.sources) or _assigned(column, block) != [target]
+        ):
+            return False
+    return True
+
+
+_MODIFIERS = frozenset({"LOW_PRIORITY", "QUICK", "IGNORE"})
 
 
 def _root_pin(sources: Sequence[Source], layout: Layout) -> Pin | None:

@@ -20,13 +20,14 @@ from mitosis_gate.planner.plan import Flag, KeyedWrite, Wrote
 from mitosis_gate.planner.pulling import quoted
 from mitosis_gate.planner.rewrite import Edit, Template, copied, insertion, joined, render
 from mitosis_gate.planner.schema import Table
-from mitosis_gate.planner.statement import Statement
+from mitosis_gate.planner.statement import Span, Statement
 from mitosis_gate.planner.table_keys import PRIMARY
 
 _SETS = frozenset({"UNION", "EXCEPT", "INTERSECT"})
 _INEXACT = ("float", "double", "real", "timestamp", "bit")
 """Types of which a literal may not be the value itself."""
-_BEFORE_TABLE = frozenset({"LOW_PRIORITY", "QUICK", "IGNORE", "FROM"})
+_MODIFIERS = frozenset({"LOW_PRIORITY", "QUICK", "IGNORE"})
+_BEFORE_TABLE = _MODIFIERS | {"FROM"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +82,7 @@ def keyed_rule(
     if locks is None:
         return None
     layout = statement.layout
-    alias = quoted(target.alias.encode())
-    slot = b"0"
-    if target.place.living is Living.SHARDED:
-        name = quoted(target.place.key_name.encode())
-        slot = b"CRC32(" + alias + b"." + name + b") MOD %d" % layout.slots
-    keys = tuple(alias + b"." + quoted(name.encode()) for name in key)
+    slot, keys = _shown(layout, target, key)
     first = 1
     while statement.word(first) in _BEFORE_TABLE:
         first += 1
@@ -110,6 +106,77 @@ def keyed_rule(
         0 if "LIMIT" in places else 1 << 62,
         target.place.living is Living.SHARDED,
     )
+
+
+def joined_rule(
+    statement: Statement,
+    target: Source,
+    tables: Span,
+    places: dict[str, int],
+    assigned: Sequence[str],
+    flags: Flag,
+) -> KeyedRule | None:
+    """As `keyed_rule`, for one of several tables that are joined; `tables`: where they stand."""
+    table = target.place.table
+    key = _primary_key(table)
+    changed = {name.lower() for name in assigned}
+    if not key or changed.intersection(name.lower() for name in key):
+        return None
+    if target.place.living not in (Living.SHARDED, Living.UNSHARDED) or flags & Flag.LAST:
+        return None
+    locks = share_locks(statement, 1, len(statement.tokens))
+    if locks is None or "ORDER" in places or "LIMIT" in places or target.nullable:
+        return None
+    end = len(statement.tokens)
+    where = places.get("WHERE", end)
+    slot, keys = _shown(statement.layout, target, key)
+    chosen = joined(
+        (
+            b"SELECT DISTINCT " + slot + b" AS slot, " + b", ".join(keys) + b" FROM ",
+            *copied(statement, *tables, [e for e in locks if _is_in(statement, e, tables)]),
+            b" ",
+            *copied(
+                statement, where, end, [e for e in locks if _is_in(statement, e, (where, end))]
+            ),
+            b" FOR UPDATE",
+        )
+    )
+    at = 1
+    while statement.word(at) in _MODIFIERS:
+        at += 1
+    name = quoted(target.place.database.encode()) + b"." + quoted(table.name.encode())
+    name += b" AS " + quoted(target.alias.encode()) + b" "
+    is_update = "SET" in places
+    verb = copied(statement, 0, at)
+    values = copied(statement, places["SET"], where) if is_update else ()
+    return KeyedRule(
+        statement.layout,
+        chosen,
+        joined((*verb, b" " if is_update else b" FROM ", name, *values)),
+        keys,
+        Wrote.UPDATE if is_update else Wrote.DELETE,
+        flags,
+        reads_the_clock(statement.tokens),
+        1 << 62,
+        target.place.living is Living.SHARDED,
+    )
+
+
+def _is_in(statement: Statement, edit: Edit, span: Span) -> bool:
+    first, last = span
+    if first >= last:
+        return False
+    return statement.tokens[first].start <= edit.start <= statement.tokens[last - 1].end
+
+
+def _shown(layout: Layout, target: Source, key: Sequence[str]) -> tuple[bytes, tuple[bytes, ...]]:
+    """SQL of the slot of a row, and of its primary key."""
+    alias = quoted(target.alias.encode())
+    slot = b"0"
+    if target.place.living is Living.SHARDED:
+        name = quoted(target.place.key_name.encode())
+        slot = b"CRC32(" + alias + b"." + name + b") MOD %d" % layout.slots
+    return slot, tuple(alias + b"." + quoted(name.encode()) for name in key)
 
 
 def _primary_key(table: Table) -> tuple[str, ...]:

@@ -215,3 +215,22 @@ DELETE FROM accounts WHERE mail IN (SELECT name FROM users UNION SELECT 'x')
 
 INSERT INTO users VALUES (1, 'x') ON DUPLICATE KEY UPDATE name = (SELECT MAX(mail) FROM accounts)
 --> 1235 (42000) [gate] a subquery in ON DUPLICATE KEY UPDATE is not supported: read first, then write literals
+
+-- title: joins over several shards of which one table is written
+DELETE a FROM accounts a JOIN users u ON u.name = a.mail WHERE u.user_id > 5
+--> delete on 0,1,2,3: DELETE FROM `shop`.`accounts` AS `a`  WHERE `a`.`id` are those of SELECT DISTINCT CRC32(`a`.`user_id`) MOD 4096 AS slot, `a`.`id` FROM accounts a JOIN users u ON u.name = a.mail WHERE u.user_id > 5 FOR UPDATE
+
+DELETE FROM a USING accounts AS a JOIN users u ON u.name = a.mail
+--> delete on 0,1,2,3: DELETE FROM `shop`.`accounts` AS `a`  WHERE `a`.`id` are those of SELECT DISTINCT CRC32(`a`.`user_id`) MOD 4096 AS slot, `a`.`id` FROM accounts AS a JOIN users u ON u.name = a.mail  FOR UPDATE
+
+UPDATE IGNORE accounts a, users u SET a.mail = CONCAT(a.mail, 'x') WHERE u.name = a.mail
+--> update on 0,1,2,3: UPDATE IGNORE `shop`.`accounts` AS `a` SET a.mail = CONCAT(a.mail, 'x') WHERE `a`.`id` are those of SELECT DISTINCT CRC32(`a`.`user_id`) MOD 4096 AS slot, `a`.`id` FROM accounts a, users u WHERE u.name = a.mail FOR UPDATE
+
+UPDATE accounts a JOIN users u ON u.name = a.mail SET a.mail = u.name
+--> 1235 (42000) [gate] the rows of accounts, users that this write brings together can lie on different shards: join them on their sharding keys (a.user_id and u.user_id) by =, or read first and write then
+
+UPDATE accounts a JOIN users u ON u.name = a.mail SET a.mail = 'x', u.name = 'y'
+--> 1235 (42000) [gate] the rows of accounts, users that this write brings together can lie on different shards: join them on their sharding keys (a.user_id and u.user_id) by =, or read first and write then
+
+DELETE a, u FROM accounts a JOIN users u ON u.name = a.mail
+--> 1235 (42000) [gate] the rows of accounts, users that this write brings together can lie on different shards: join them on their sharding keys (a.user_id and u.user_id) by =, or read first and write then
