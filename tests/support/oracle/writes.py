@@ -22,6 +22,7 @@ class Writes:
             (self.copy, 1),
             (self.joined, 1),
             (self.nested, 3),
+            (self.met, 2),
         )
         return Statement(self.r.choices([f for f, _ in forms], [w for _, w in forms])[0](), False)
 
@@ -93,6 +94,25 @@ class Writes:
                 f"UPDATE users u, orders o SET u.age = u.age + 1 WHERE {on} AND o.n = 1",
             )
         )
+
+    def met(self) -> str:
+        """Over two tables whose rows meet across shards, of which one is written."""
+        users, orders, tags = (
+            Source(name, table) for name, table in zip("uot", self.tables, strict=False)
+        )
+        numbers = {"u": "u.age", "o": "o.n", "t": "t.weight"}
+        one, other = self.r.sample((users, orders, tags), 2)
+        kind = self.r.choice(("JOIN", "JOIN", "INNER JOIN", "LEFT JOIN"))
+        both = f"{one.table.name} {one.alias} {kind} {other.table.name} {other.alias}"
+        on = f"{numbers[one.alias]} = {numbers[other.alias]}"
+        where = f" WHERE {self.make.condition([one, other], 1)}"
+        if self.make.chance(0.4):
+            return f"DELETE {one.alias} FROM {both} ON {on}{where}"
+        payload = self.payload(one.table)
+        value = payload.kind.literal(self.r)
+        if payload.kind.name == "int" and self.make.chance(0.5):
+            value = f"{one.column(payload)} + 1"
+        return f"UPDATE {both} ON {on} SET {one.column(payload)} = {value}{where}"
 
     def nested(self) -> str:
         """With a subquery about a table whose rows live elsewhere, or beside."""
