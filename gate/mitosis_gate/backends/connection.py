@@ -244,7 +244,8 @@ class BackendConnection(BackendState, asyncio.Protocol):
             await self._log_in()
         except OSError as exc:  # ssl errors are among them
             raise self._unreachable(str(exc)) from exc
-        assert self._transport is not None
+        if self._transport is None or self._transport.is_closing():
+            raise self._unreachable("it closed the connection behind the login")
         self._transport = wired(self._transport, self)
         self._transport.resume_reading()
         self.alive = True
