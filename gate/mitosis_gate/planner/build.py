@@ -1,6 +1,7 @@
 """The planner of one keyspace: statement to plan, by the shape cache when it is known."""
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 from mitosis_gate import relay
 from mitosis_gate.planner.classify import rule_for
@@ -31,8 +32,9 @@ from mitosis_gate.planner.views import whole_views
 from mitosis_gate.planner.written_views import written_views
 from mitosis_routing.table import RoutingTable
 
+Known = TypeVar("Known")
 MAX_CACHED_LITERALS = 10_000
-_MOST_ENDINGS = 4096
+_MOST_NOTES = 4096
 _LONGEST_ENDING = 1024
 """Bytes before the number: what is longer gains little."""
 _LONGEST_SHAPE = 2048
@@ -102,9 +104,7 @@ class Planner(relay.PlannerState):
         """Reads of several shards often come again with the same values; their plans have texts
         and sets of shards that take time to make."""
         if cache is self._cache and len(sql) <= _LONGEST_MERGED:
-            if len(self._merges) >= _MOST_MERGES:
-                self._merges.clear()
-            self._merges[sql] = plan
+            _note(self._merges, sql, plan, _MOST_MERGES)
 
     def prepare(self, sql: bytes, variant: Variant = DEFAULT_VARIANT) -> Prepared:
         """Plan a statement of COM_STMT_PREPARE; never raises."""
@@ -145,32 +145,23 @@ class Planner(relay.PlannerState):
             rule = self._made(sql, shape, variant)
             if rule.cacheable and len(shape.literals) <= MAX_CACHED_LITERALS:
                 if cache.offer(shape.texts, rule) and cache is self._cache:
-                    self._note_ending(shape, rule)
-                    self._note_plain(sql, shape, rule)
+                    self._remember(sql, shape, rule)
         return rule
 
-    def _note_ending(self, shape: Shape, rule: Rule) -> None:
-        head, *rest = shape.texts
-        if rest != [b""] or len(head) > _LONGEST_ENDING:
+    def _remember(self, sql: bytes, shape: Shape, rule: Rule) -> None:
+        """Let the next statement of this shape find its rule without being cut."""
+        if not isinstance(rule, Fixed | Point):
             return
-        if not shape.literals[0].isdigit():
-            return  # of text the head would be the same, and a number would follow it
-        if len(self._endings) >= _MOST_ENDINGS:
-            self._endings.clear()
         known = rule.plan if isinstance(rule, Fixed) else rule
-        if isinstance(known, Point) or type(known) is OneShard:
-            self._endings[head] = known
-
-    def _note_plain(self, sql: bytes, shape: Shape, rule: Rule) -> None:
-        known = rule.plan if isinstance(rule, Fixed) else rule if isinstance(rule, Point) else None
-        if known is None:
-            return
         plain = relay.shape_of(sql)
-        if plain is None or plain[1] != shape.literals or len(plain[0]) > _LONGEST_SHAPE:
-            return
-        if len(self.shapes) >= _MOST_ENDINGS:
-            self.shapes.clear()
-        self.shapes[plain[0]] = known
+        if plain is not None and plain[1] == shape.literals and len(plain[0]) <= _LONGEST_SHAPE:
+            _note(self.shapes, plain[0], known)
+        head, *rest = shape.texts
+        # of text the head would be the same, and a number would follow it
+        ends_with_number = rest == [b""] and shape.literals[0].isdigit()
+        if ends_with_number and len(head) <= _LONGEST_ENDING:
+            if isinstance(known, Point) or type(known) is OneShard:
+                _note(self._endings, head, known)
 
     def _made(self, sql: bytes, shape: Shape, variant: Variant) -> Rule:
         if self._layout.broken:
@@ -180,6 +171,12 @@ class Planner(relay.PlannerState):
         except BadSql as exc:
             return Fixed(not_understood(str(exc)))
         return rule_for(Statement(sql, tokens, tuple(shape.literals), self._layout, variant))
+
+
+def _note(notes: dict[bytes, Known], text: bytes, known: Known, most: int = _MOST_NOTES) -> None:
+    if len(notes) >= most:
+        notes.clear()
+    notes[text] = known
 
 
 class PreparedStatement:
