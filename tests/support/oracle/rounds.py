@@ -45,6 +45,8 @@ _SETTINGS = (
     ("optimizer_switch", "'derived_merge=off,semijoin=off'"),
     ("transaction_isolation", "'READ-COMMITTED'"),
 )
+_BEGIN = Statement("BEGIN", reads=False)
+_ENDS = (Statement("COMMIT", reads=False), Statement("ROLLBACK", reads=False))
 _LITERALS = re.compile(r"(?<![\w.'%])(?:'(?:[^'\\]|'')*'|-?\d+(?:\.\d+)?)(?![\w.'(])")
 
 
@@ -186,12 +188,21 @@ class Round:
     def run(self, statements: int) -> None:
         self._refill()
         self._set(self._settings)
+        left = 0
         for number in range(statements):
-            reads = self._random.random() < 0.8
-            statement = (self._queries if reads else self._writes).statement()
-            is_binary = self._random.random() < 0.15
             where = f"statement {number} of seed {self._seed}"
+            if left == 0 and self._random.random() < 0.02:
+                self._compare(_BEGIN, False, where)
+                left = self._random.randrange(2, 9)
+            reads = self._random.random() < (0.6 if left else 0.8)
+            statement = (self._queries if reads else self._writes).statement()
+            # the other session would wait for the locks of an open transaction
+            is_binary = left == 0 and self._random.random() < 0.15
             self._compare(statement, is_binary, where)
+            if left:
+                left -= 1
+                if left == 0 or number == statements - 1:
+                    self._compare(self._random.choice(_ENDS), False, where)
             if number % _CHECK_EVERY == _CHECK_EVERY - 1:
                 self._check_tables(where)
         self._set(dict.fromkeys(self._settings, "DEFAULT"))
