@@ -80,7 +80,7 @@ def test_analyze_writes_nothing(cursor: Any) -> None:
 
 def test_errors_of_the_statement_are_errors_of_its_explanation(cursor: Any) -> None:
     assert "doesn't exist" in refused(cursor, "GATE EXPLAIN SELECT * FROM nothing")
-    assert "user_id" in refused(cursor, "GATE EXPLAIN INSERT INTO users (name) VALUES ('a')")
+    assert "user_id" in refused(cursor, "GATE EXPLAIN INSERT INTO users VALUES (NULL, 'a')")
 
 
 def test_explain_of_several_shards_says_whose_plan_it_is(cursor: Any) -> None:
