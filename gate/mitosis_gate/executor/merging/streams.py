@@ -110,7 +110,7 @@ class Merger:
         backends: Backends,
         streams: list[ResultStream],
         recipe: Recipe,
-        sql: bytes = b"",
+        sql: bytes,
     ) -> None:
         """As `run`, for a statement that has begun on connections, and with a turn, of the
         caller's."""
