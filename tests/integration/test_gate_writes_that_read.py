@@ -245,6 +245,20 @@ def test_safe_updates_are_not_judged(both: Both) -> None:
     both.same("SELECT COUNT(*) FROM users")
 
 
+def test_a_copy_reads_what_is_committed_by_then(both: Both, world: World) -> None:
+    for session in (both.plain, both.gate):
+        ask(session, "BEGIN")
+        ask(session, "SELECT COUNT(*) FROM teams")
+    for connect in (world.plain.connect, world.gate.connect):
+        with connect(database=KEYSPACE, autocommit=True) as other:
+            ask(other, "INSERT INTO teams VALUES (50, 'new', 50), (51, 'newer', 51)")
+    both.same("SELECT id FROM teams")
+    both.say("INSERT INTO notes SELECT id, size, title FROM teams WHERE id > 40")
+    assert both.say("INSERT INTO users (user_id) SELECT id + 1000 FROM teams").affected == 6
+    both.say("COMMIT")
+    both.all_the_same(TABLES)
+
+
 def test_prepared_statements(both: Both, world: World) -> None:
     for port, user, password in ((world.gate.port, USER, PASSWORD), (world.plain.port, "root", "")):
         with mysql.connector.connect(

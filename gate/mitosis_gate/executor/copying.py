@@ -84,7 +84,9 @@ class Copying:
         async with _reading_all(client, names) as backends:
             limits = self._limits
             read = Captured(client, dict(backends), limits.rows, limits.bytes, limits.sentence)
-            await self._read(plan.select, planner, read)
+            isolation = (client.variables.get("transaction_isolation") or b"").upper()
+            is_unlocked = isolation.strip(b"'\"").startswith(b"READ-")
+            await self._read(plan.select if is_unlocked else plan.locked, planner, read)
             if len(read.columns) != plan.columns:
                 text = "Column count doesn't match value count at row 1"
                 raise MysqlError(1136, "21S01", text)

@@ -10,6 +10,7 @@ from sqlglot import exp
 from mitosis_gate.planner.changes import every_shard, hint_place
 from mitosis_gate.planner.effects import Effects
 from mitosis_gate.planner.insert_frame import Insert
+from mitosis_gate.planner.keyed import share_locks
 from mitosis_gate.planner.keys import (
     Reading,
     Source,
@@ -89,6 +90,7 @@ class Through:
     """A statement whose rows pass through the gate: see `plan.CopyRows`."""
 
     select: Template
+    locked: Template
     before: Template
     after: Template
     columns: int
@@ -126,6 +128,7 @@ class CopyRule:
             return through.refusal
         return CopyRows(
             render(through.select, literals),
+            render(through.locked, literals),
             render(through.before, literals),
             render(through.after, literals),
             through.columns,
@@ -151,8 +154,10 @@ def _through_the_gate(statement: Statement, insert: Insert, place: Place, column
     wrote = Wrote.UPSERT if insert.updated else Wrote.INSERT
     if statement.words[0] == "REPLACE":
         wrote = Wrote.REPLACE
+    locks = share_locks(statement, first, last)
     return Through(
         copied(statement, first, last),
+        copied(statement, first, last, locks or ()),
         joined((*copied(statement, 0, first), b" VALUES ")),
         joined((b" ", *tail)) if tail else (),
         columns,

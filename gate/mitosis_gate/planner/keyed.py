@@ -205,4 +205,5 @@ def _share_locks(statement: Statement, first: int, last: int) -> Iterator[Edit]:
             continue
         block = block_at(statement, place)
         if not (block.has("FOR") or block.has("LOCK")) and block.has("FROM"):
-            yield insertion(statement.tokens[block.end - 1].end, b" FOR SHARE")
+            end = min(block.end, last)  # ON DUPLICATE KEY UPDATE may follow
+            yield insertion(statement.tokens[end - 1].end, b" FOR SHARE")

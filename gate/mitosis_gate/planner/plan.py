@@ -406,6 +406,8 @@ class CopyRows:
     """
 
     select: bytes
+    locked: bytes
+    """The same with FOR SHARE, as MySQL reads in an INSERT from REPEATABLE READ on."""
     before: bytes
     after: bytes
     columns: int
