@@ -31,9 +31,9 @@ async def judge_choice(
     if chosen < limit:  # one server would have looked at all rows
         raise MysqlError(code, _STATES[code], text)
     raise NotSupported(
-        f"a row of several shards gives '{text}', which ends a write in strict SQL mode if the row "
-        "is met before LIMIT is reached, and that no order of several shards can tell: compare "
-        "columns with values of their own type"
+        f"a row of several shards has a warning ({text}), which ends a write in strict SQL mode if "
+        "the row is met before LIMIT is reached, and that no order of several shards can tell: "
+        "compare columns with values of their own type"
     )
 
 
