@@ -455,6 +455,16 @@ def test_a_variable_set_by_a_select_follows_the_session(
     wait_for_pins(gate, {})
 
 
+def test_nothing_is_left_of_the_variables_of_another_session(gate: GateProcess) -> None:
+    """Not even the collation that NULL has."""
+    query = f"SELECT @left, COLLATION(@left) FROM users WHERE user_id = {one_of(0)}"
+    with gate.connect() as first:
+        ask(first, "SET @left = 'text'")
+        assert ask(first, query) == [("text", "utf8mb4_0900_ai_ci")]
+    with gate.connect() as second:
+        assert ask(second, query) == [(None, "binary")]
+
+
 def test_select_into_sets_variables_of_the_session(gate: GateProcess, connection: Any) -> None:
     one, other = one_of(0), one_of(1)
     ask(connection, f"SELECT name, worth INTO @name, @worth FROM users WHERE user_id = {one}")

@@ -46,6 +46,10 @@ A server ignores names that it does not know.
 """
 
 
+_NEVER_SET = b"CAST(NULL AS SIGNED)"
+"""Of a user variable: NULL itself would keep the collation of the value before."""
+
+
 def literal(value: bytes | None) -> bytes:
     """SQL text of a value as the server tells it, right under every sql_mode."""
     if value is None:
@@ -109,7 +113,7 @@ class Variables:
             if applied.get(name) != value
         ]
         changes += [
-            _assignment(name, b"NULL" if name.startswith("@") else b"DEFAULT")
+            _assignment(name, _NEVER_SET if name.startswith("@") else b"DEFAULT")
             for name, _ in applied
             if name not in self._values
         ]
