@@ -264,7 +264,12 @@ def test_privileges_are_those_of_the_shards(world: World) -> None:
 
 def test_warnings_and_errors_can_be_asked_for(world: World) -> None:
     join = "FROM users u JOIN orders o ON o.giver = u.user_id"
-    for statement in (f"SELECT u.name + 1 {join} WHERE u.user_id = 3", f"SELECT nope {join}"):
+    statements = (
+        f"SELECT u.name + 1 {join} WHERE u.user_id = 3",
+        f"SELECT u.user_id {join} WHERE u.user_id = 3 AND u.name + 1 = 77",
+        f"SELECT nope {join}",
+    )
+    for statement in statements:
         found = []
         for connect in (world.gate.connect, world.direct):
             with connect() as connection:

@@ -14,7 +14,7 @@ ordinary ones, in a database that only this statement has, and the statement is 
 
 import asyncio
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -34,9 +34,10 @@ from mitosis_gate.errors import (
     NotSupported,
     ShardsDisagree,
 )
-from mitosis_gate.executor import scratch_tables
+from mitosis_gate.executor import merge, scratch_tables
 from mitosis_gate.executor.client import Client
 from mitosis_gate.executor.loading import Loader, Meter, no_room
+from mitosis_gate.executor.warned import Told, Warned, told
 from mitosis_gate.planner.plan import Finish, Flag, Lookup, Pull
 from mitosis_gate.planner.pulling import quoted
 from mitosis_gate.settings import Settings
@@ -100,6 +101,8 @@ class _Statement:
     meter: Meter
     loaded: dict[int, int] = field(default_factory=dict)
     """Rows of each pull that is done."""
+    told: list[Told] = field(default_factory=list)
+    """What the shards warned of."""
 
 
 class Finisher:
@@ -332,6 +335,7 @@ async def _pull(statement: _Statement, pull: Pull, shards: Mapping[str, BackendC
     text = narrowed + limit + (b" " + pull.tail if pull.tail else b"")
     loader = Loader(statement.there, pull, statement.meter)
     width = len(scratch_tables.columns_of(pull))
+    warned = Warned(text)
     waiting = deque(statement.client.table.shards[index].name for index in pull.shards)
     started: deque[tuple[str, asyncio.Task[ResultStream]]] = deque()
     try:
@@ -349,6 +353,8 @@ async def _pull(statement: _Statement, pull: Pull, shards: Mapping[str, BackendC
             async for rows in stream:
                 await loader.add(rows)
             started.popleft()
+            if stream.ok.warnings:
+                statement.told += warned.new(await _warnings_of(shards[name]))
         await loader.finish()
     except GateError:
         await _ended([task for _, task in started], in_order=True)
@@ -427,11 +433,18 @@ async def _answer(
         client.begin_rows(_named(stream.columns, definitions, bool(statement.plan.values)))
         async for rows in stream:
             await client.send_rows(rows)
-        if stream.ok.warnings:
-            await client.note_warnings(there)
-        client.end_rows(stream.ok.warnings)
+        again = await _warnings_of(there) if stream.ok.warnings else []
+        # what the shards asked of all rows is asked once more of those that are here
+        missing = list((Counter(again) - Counter(statement.told)).elements())
+        client.keep_warnings([*statement.told, *missing])
+        count = stream.ok.warnings - len(again) + len(statement.told) + len(missing)
+        client.end_rows(min(count, merge.MOST_WARNINGS))
     finally:
         stream.abandon()
+
+
+async def _warnings_of(backend: BackendConnection) -> list[Told]:
+    return [told(row) for row in (await backend.query(b"SHOW WARNINGS")).values()]
 
 
 def _named(columns: Sequence[bytes], definitions: Sequence[bytes], has_values: bool) -> list[bytes]:
