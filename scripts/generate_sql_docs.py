@@ -59,8 +59,8 @@ both alike |
 `1.00`; the value is the same | `CAST(... AS DECIMAL(10,2))` |
 | which of several equal texts (`a` and `A`) stands for a group | `MIN(BINARY ...)`, another \
 collation |
-| how often a read, or a write that ends at its `LIMIT`, warns of a text that is no number, and \
-which row an error about one names | \
+| how often a read, a write that ends at its `LIMIT` or one that reads other tables warns of a \
+text that is no number, whether strict mode ends such a write, and which row the error names | \
 comparing columns with values of their own type |
 | which rows `LIMIT` gives when `ORDER BY` leaves a choice | a whole order |
 """

@@ -17,6 +17,7 @@ from oracle.queries import Statement
 
 GATE_SAYS = "[gate]"
 UNREADABLE = -1
+_TRUNCATED = 1292
 _UNSIGNED = 0x20
 _JSON = 245
 _BYTES = 63
@@ -118,6 +119,13 @@ def ask_prepared(connection: Any, sql: str, values: Sequence[Any]) -> Answer:
     return Answer(error=UNREADABLE, text=problem)
 
 
+def is_planned(statement: Statement, ours: Answer, theirs: Answer) -> bool:
+    """Whether one of them has an error, as it met a text that is no number, and the other met none:
+    a write of strict mode."""
+    looks = statement.looks_as_planned and not statement.reads
+    return looks and {ours.error, theirs.error} == {0, _TRUNCATED}
+
+
 def difference(statement: Statement, ours: Answer, theirs: Answer) -> str:
     """What is not the same; empty when nothing is. `ours` is no refusal."""
     if ours.error != theirs.error:
@@ -131,10 +139,7 @@ def difference(statement: Statement, ours: Answer, theirs: Answer) -> str:
         found = _other_rows(statement, ours, theirs)
         if found:
             return found
-    # how often a text is warned of that is no number depends on the plan of the server: reads, and
-    # writes that end at their LIMIT before all rows are looked at
-    ends_early = " LIMIT " in statement.text
-    told = ("last_id",) if ends_early else ("last_id", "warnings")
+    told = ("last_id",) if statement.looks_as_planned else ("last_id", "warnings")
     for what in ("affected", *(() if statement.reads else told)):
         if getattr(ours, what) != getattr(theirs, what):
             return f"{what}: {getattr(ours, what)} / {getattr(theirs, what)}"

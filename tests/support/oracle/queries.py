@@ -9,6 +9,7 @@ from oracle.expressions import Expressions, Source
 from oracle.schemas import Table, View
 
 _BRANCH = re.compile(r"\b(?:CASE|IF)\b")
+_LOOKS = re.compile(r"\b(?:JOIN|SELECT|LIMIT)\b")
 _NAMED = re.compile(r"\b(users|orders)(?= [uov]\b)")
 
 
@@ -31,6 +32,12 @@ class Statement:
         """MySQL gives a number of CASE or IF the digits of the branch that was taken, or those of
         the column when its rows went through a temporary table: which way depends on its plan."""
         return bool(_BRANCH.search(self.text))
+
+    @property
+    def looks_as_planned(self) -> bool:
+        """Which rows MySQL looks at is its plan's: of reads, of writes that end at their LIMIT, and
+        of those that read other rows. So is how often it meets a text that is no number."""
+        return self.reads or bool(_LOOKS.search(self.text))
 
 
 class Queries:
