@@ -62,6 +62,8 @@ collation |
 | how often a read, a write that ends at its `LIMIT` or one that reads other tables warns of a \
 text that is no number, whether strict mode ends such a write, and which row the error names | \
 comparing columns with values of their own type |
+| the only row of `WITH ROLLUP` over no rows at all: an expression of the group is NULL, or \
+computed from NULL | nothing |
 | which rows `LIMIT` gives when `ORDER BY` leaves a choice | a whole order |
 """
 

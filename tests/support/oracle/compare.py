@@ -135,7 +135,7 @@ def difference(statement: Statement, ours: Answer, theirs: Answer) -> str:
     found = _other_columns(statement, ours, theirs)
     if found:
         return found
-    if not statement.any_rows:
+    if not statement.any_rows and not _is_total_of_nothing(statement, ours, theirs):
         found = _other_rows(statement, ours, theirs)
         if found:
             return found
@@ -144,6 +144,12 @@ def difference(statement: Statement, ours: Answer, theirs: Answer) -> str:
         if getattr(ours, what) != getattr(theirs, what):
             return f"{what}: {getattr(ours, what)} / {getattr(theirs, what)}"
     return "" if len(ours.rows) == len(theirs.rows) else f"rows: {ours} / {theirs}"
+
+
+def _is_total_of_nothing(statement: Statement, ours: Answer, theirs: Answer) -> bool:
+    """Over no rows ROLLUP gives a row, in which an expression of the group is NULL, or computed
+    from NULL when MySQL saw beforehand that there can be none."""
+    return " WITH ROLLUP" in statement.text and len(ours.rows) == len(theirs.rows) == 1
 
 
 def _other_columns(statement: Statement, ours: Answer, theirs: Answer) -> str:
