@@ -257,6 +257,7 @@ class Gate:
             os._exit(1)
         log.info("%s: draining", signal.Signals(number).name)
         self._stopping = "draining"
+        self._server.close_door()
         self._changed.set()
         self._stop.set()
 

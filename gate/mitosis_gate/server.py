@@ -106,11 +106,15 @@ class Server:
                 for session in tuple(self.sessions.values()):
                     session.tick(now)
 
-    async def drain(self, limit_seconds: float) -> None:
-        """Accept nobody, end sessions as their transactions end, and the rest at the limit."""
+    def close_door(self) -> None:
+        """Accept nobody from now on; who is in the middle of the login is drained behind it."""
         self.is_draining = True
         if self._listener is not None:
             self._listener.close()
+
+    async def drain(self, limit_seconds: float) -> None:
+        """Accept nobody, end sessions as their transactions end, and the rest at the limit."""
+        self.close_door()
         for session in tuple(self.sessions.values()):
             session.drain()
         try:
@@ -149,6 +153,8 @@ class Server:
     def entered(self, session: Session) -> None:
         self.sessions[session.connection_id] = session
         metrics.CLIENTS.inc()
+        if self.is_draining:
+            asyncio.get_running_loop().call_soon(session.drain)
 
     def left(self, entrance: Entrance) -> None:
         self._entrances.discard(entrance)

@@ -303,6 +303,18 @@ async def test_a_gate_that_stops_sends_clients_away(gate):
         assert await client.ended()
 
 
+async def test_who_logs_in_while_the_gate_stops_is_sent_away(gate):
+    port = gate.port
+    async with a_client(gate) as client:
+        gate.close_door()
+        assert await client.log_in() == b"\x01\x03"
+        assert (await client.packet())[:1] == b"\0"
+        assert packets.error(await client.packet()).number == 1053
+        assert await client.ended()
+        with pytest.raises(OSError):
+            await asyncio.open_connection("127.0.0.1", port)
+
+
 COMMANDS_NOT_SERVED = [0x00, 0x05, 0x07, 0x0A, 0x0D, 0x12, 0x15, 0x1E, 0x20, 0x7F, 0xFF]
 
 
