@@ -125,11 +125,13 @@ def _rows(statement: Statement, insert: Insert, place: Place, flags: Flag) -> Ru
     keys: list[Slot] = []
     for row in insert.rows if is_sharded and not generates_key else ():
         slot = _slot(statement, row[index])
-        if slot is not None:
-            keys.append(slot)
-        elif not layout.single:
+        if slot is None and not layout.single:
             computed = computed_rule(statement, insert, columns, place, auto, flags)
             return computed or Fixed(missing_key(place))
+        if slot is None:
+            keys.clear()  # whatever the other keys are, the only shard has all rows
+            break
+        keys.append(slot)
     utf8 = statement.variant.utf8
     column = number_column(auto) if auto is not None else None
     if auto is not None and column is None:

@@ -30,6 +30,9 @@ SELECT 1, CONNECTION_ID()
 INSERT INTO users VALUES (1, 'x'), (42, 'y')
 --> shard 0 write
 
+INSERT INTO users VALUES (1, 'x'), (40 + 2, 'y'), (3, 'z')
+--> shard 0 write
+
 INSERT INTO users VALUES (UUID_SHORT(), (SELECT 1))
 --> shard 0 write
 
