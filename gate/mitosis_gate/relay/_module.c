@@ -3,11 +3,11 @@
 #include "_relay.h"
 
 PyObject *session_type, *backend_type, *scanner_type, *lane_type, *lanes_type, *pool_type,
-    *transaction_type, *statement_type, *planner_type, *point_type, *one_shard_type, *wire_type, *watch_type, *usual_variant,
-    *at_once, *clock_dict;
+    *transaction_type, *statement_type, *planner_type, *point_type, *one_shard_type, *wire_type,
+    *watch_type, *usual_variant, *at_once, *clock_dict;
 PyObject *zero, *one, *no_bytes, *usual_status, *transaction_status;
-PyObject *n_now, *n_flags, *n_shard, *n_write,
-    *n_note_statement, *n_take, *n_take_answer, *n_route, *n_carry_out, *n_parameters,
+PyObject *n_now, *n_flags, *n_shard, *n_write, *n_note_statement,
+    *n_take, *n_take_answer, *n_route, *n_carry_out, *n_parameters,
     *n_common, *n_statements, *n_number, *n_types, *n_was_used, *n_resume_reading,
     *n_data_received, *n_failed, *n_get_write_buffer_size;
 

@@ -41,7 +41,7 @@
     F(NAMES, "_names")                                                                             \
     F(LANES, "_lanes")                                                                             \
     F(PLANNER, "_planner")                                                                         \
-    F(PLANNER_OF, "_planner_of")                                                                      \
+    F(PLANNER_OF, "_planner_of")                                                                   \
     F(HOME, "_home")                                                                               \
     F(VARIANT, "_variant")                                                                         \
     F(CURRENT, "current")                                                                          \
@@ -162,11 +162,11 @@ typedef struct {
 /* What `learn` was told, and names. The module lives as long as the process. */
 
 extern PyObject *session_type, *backend_type, *scanner_type, *lane_type, *lanes_type, *pool_type,
-    *transaction_type, *statement_type, *planner_type, *point_type, *one_shard_type, *wire_type, *watch_type, *usual_variant,
-    *at_once, *clock_dict;
+    *transaction_type, *statement_type, *planner_type, *point_type, *one_shard_type, *wire_type,
+    *watch_type, *usual_variant, *at_once, *clock_dict;
 extern PyObject *zero, *one, *no_bytes, *usual_status, *transaction_status;
-extern PyObject *n_now, *n_flags, *n_shard, *n_write,
-    *n_note_statement, *n_take, *n_take_answer, *n_route, *n_carry_out, *n_parameters,
+extern PyObject *n_now, *n_flags, *n_shard, *n_write, *n_note_statement,
+    *n_take, *n_take_answer, *n_route, *n_carry_out, *n_parameters,
     *n_common, *n_statements, *n_number, *n_types, *n_was_used, *n_resume_reading,
     *n_data_received, *n_failed, *n_get_write_buffer_size;
 
