@@ -77,7 +77,16 @@ def shape_of(sql: bytes) -> Shape:
         raise BadSql(f"it has more than {MAX_LITERALS} values; send it in parts")
     if parts[-2] != END:
         raise BadSql("a quote, a name in backticks or a comment is not closed, or a byte is zero")
-    return Shape(tuple(parts[1::3]), parts[2:-2:3])
+    shape = Shape(tuple(parts[1::3]), parts[2:-2:3])
+    if b"*/*" in sql and _may_end_in_a_star(shape):
+        raise BadSql("a `*` follows `*/` in a statement with `/*!`: put a space between them")
+    return shape
+
+
+def _may_end_in_a_star(shape: Shape) -> bool:
+    """Whether the `/*` of `*/*` may be none: MySQL ends an executed comment (`/*! */`) with the
+    first `*/`, which is not known here."""
+    return any(b"*/*" in text for text in shape.texts) and any(b"/*!" in t for t in shape.texts)
 
 
 class Kind(IntEnum):
