@@ -21,6 +21,7 @@ from mitosis_gate.backends.variables import Variables
 from mitosis_gate.planner.build import Planner
 from mitosis_gate.planner.schema import Schema
 from mitosis_gate.session import Session
+from mitosis_gate.session.forwarding import Beginning
 from mitosis_gate.session.prepared import Statement
 from mitosis_gate.settings import Settings
 from mitosis_gate.wire import constants as c
@@ -42,10 +43,14 @@ PREPARED = (
 )
 """Statements and how many parameters they have."""
 SEEN_OF_SESSION = (
+    "_answered",
     "_counted_at",
     "_execution",
     "_forwarded",
     "_has_input",
+    "_left",
+    "_left_at",
+    "_messages",
     "_packet",
     "_row_count",
     "_sequence",
@@ -57,12 +62,23 @@ SEEN_OF_SESSION = (
 SEEN_OF_CONNECTION = (
     "alive",
     "autocommit",
+    "draining",
     "idle_since",
     "in_transaction",
     "is_foreign",
     "is_idle",
     "last_user",
     "obsolete",
+    "transaction_state",
+)
+SEEN_OF_TRANSACTION = (
+    "waits",
+    "_begin",
+    "_next",
+    "_own",
+    "_read_only",
+    "_lost",
+    "plain_begin",
 )
 SEEN_OF_SCANNER = ("_held", "_skip", "done", "error", "expect", "last", "status", "warnings")
 
@@ -122,6 +138,7 @@ class World:
         self.session.connection_made(Transport("client", self.log))  # type: ignore[arg-type]
         self._prepare()
         self.variant = 0 if self.keeps_eof else c.CLIENT_DEPRECATE_EOF
+        self.variant |= c.CLIENT_QUERY_ATTRIBUTES if self.names else 0
         self.lanes: list[Lane] = []
         self.connections: list[BackendConnection] = []
         for shard in table.shards:
@@ -180,10 +197,10 @@ class World:
         session.current = "shop"
         if not session._statements:
             self._prepare()
-        if session._transaction.is_open:
+        if session._transaction.is_open and self.random.random() < 0.5:
             self._drop_everything()
         for connection in self.connections:
-            connection.obsolete = False
+            connection.obsolete = connection.draining = False
             connection.applied = session._variables
         self._publish()
 
@@ -211,8 +228,15 @@ class World:
             f"SELECT * FROM users WHERE user_id = {number} FOR UPDATE",
             f"SELECT user_id FROM users LIMIT {number}",
             f"SELECT {number}",
-            "BEGIN",
-            "COMMIT",
+            *["BEGIN"] * 6,
+            *["COMMIT"] * 4,
+            "ROLLBACK",
+            "START TRANSACTION",
+            "START TRANSACTION READ ONLY",
+            "BEGIN /* with a comment */",
+            "COMMIT AND CHAIN",
+            "SAVEPOINT a",
+            "SET TRANSACTION READ ONLY",
             "SELECT LAST_INSERT_ID()",
             "SELECT nothing FROM nowhere WHERE x = 1",
             "",
@@ -286,14 +310,17 @@ class World:
             error = packets.error_payload(1062, "23000", "Duplicate entry")
             return frame(error, 1)
         status = c.STATUS_AUTOCOMMIT
+        begins = isinstance(connection._sink, Beginning)
         if connection is self.session._transaction.bound or self.random.random() < 0.03:
             status |= self.random.choice((c.STATUS_IN_TRANS, c.STATUS_IN_TRANS, 0))
+        if begins and self.random.random() < 0.95:
+            status |= c.STATUS_IN_TRANS
         if self.random.random() < 0.03:
             status ^= c.STATUS_AUTOCOMMIT
         if self.random.random() < 0.03:
             status |= 0x20
         warnings = self.random.choice((0,) * 20 + (1,))
-        if number < 0.12:
+        if number < 0.12 or begins or b"COMMIT" in self.session._packet:
             return frame(packets.Ok(1, self.random.choice((0, 9)), status, warnings).pack(), 1)
         columns = self.random.choice((1,) * 9 + (2,))
         column = packets.Column("name", c.TYPE_VAR_STRING, 255, 64, 0).pack()
@@ -308,7 +335,7 @@ class World:
         clock.now = float(int(clock.now) + 1)
 
     def _change(self) -> None:
-        what = self.random.randrange(9)
+        what = self.random.randrange(10)
         connection = self.random.choice(self.connections)
         self.log.append(f"change {what}")
         if what == 0:
@@ -321,7 +348,9 @@ class World:
             else:
                 self.session.write_blocked_at = 1.0
         elif what == 3:
-            self.session._variables = Variables({"sql_mode": b"''"})
+            self.session._variables = Variables.of(
+                self.random.choice(({"sql_mode": b"''"}, {"autocommit": b"0"}, {}))
+            )
         elif what == 4:
             for other in self.connections:
                 if other.alive:
@@ -335,6 +364,8 @@ class World:
             self.planners["shop"] = Planner(self.schema, self.table)
             if self.random.random() < 0.7:
                 self._publish()
+        elif what == 9:
+            connection.draining = not connection.draining
         elif what == 7:
             self.session.current = self.random.choice(("", "shop", "shop"))
         elif not self.session._pins and self.session._active is None:
@@ -371,11 +402,16 @@ class World:
         lines = [f"{name}={getattr(session, name)!r}" for name in SEEN_OF_SESSION]
         for name in ("_active", "_kept", "_last"):
             lines.append(f"{name}={index.get(id(getattr(session, name)), '-')}")
-        lines.append(f"bound={index.get(id(session._transaction.bound), '-')}")
+        transaction = session._transaction
+        lines.append(f"bound={index.get(id(transaction.bound), '-')}")
+        lines += [f"{name}={getattr(transaction, name)!r}" for name in SEEN_OF_TRANSACTION]
+        lines.append(f"savepoints {list(transaction._savepoints.statements())}")
         for n, connection in enumerate(self.connections):
             facts = [getattr(connection, name) for name in SEEN_OF_CONNECTION]
             facts += [str(getattr(connection.scanner, name)) for name in SEEN_OF_SCANNER]
-            lines.append(f"{n}: {facts} {connection._sink is session}")
+            sink = connection._sink
+            begun = (sink.packet, sink.expect) if isinstance(sink, Beginning) else ()
+            lines.append(f"{n}: {facts} {sink is session} {begun}")
         for number, statement in session._statements.items():
             lines.append(f"{number}: {statement.types!r}")
         for n, connection in enumerate(self.connections):

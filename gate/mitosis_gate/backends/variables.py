@@ -73,12 +73,13 @@ class Variables:
     `connection.applied is session.variables`.
     """
 
-    __slots__ = ("__weakref__", "_values")
+    __slots__ = ("__weakref__", "_values", "autocommit")
 
     _known: "weakref.WeakValueDictionary[frozenset[tuple[str, bytes]], Variables]" = (
         weakref.WeakValueDictionary()
     )
     _values: Mapping[str, bytes]
+    autocommit: bool
 
     @classmethod
     def of(cls, values: Mapping[str, bytes]) -> "Variables":
@@ -87,6 +88,7 @@ class Variables:
         if known is None:
             known = cls.__new__(cls)
             known._values = dict(values)
+            known.autocommit = not is_off(values.get("autocommit"))
             cls._known[key] = known
         return known
 

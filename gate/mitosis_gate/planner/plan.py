@@ -552,6 +552,12 @@ class TransactionControl:
     """COMMIT/ROLLBACK RELEASE: close the client's connection afterwards."""
 
 
+PLAIN_BEGIN = TransactionControl(TransactionVerb.BEGIN)
+PLAIN_COMMIT = TransactionControl(TransactionVerb.COMMIT)
+PLAIN_ROLLBACK = TransactionControl(TransactionVerb.ROLLBACK)
+"""Plans of these statements without additions are these objects: the relay looks for them."""
+
+
 @dataclass(frozen=True, slots=True)
 class SetTransaction:
     """SET [SESSION] TRANSACTION; without SESSION it holds for the next transaction only."""

@@ -1,19 +1,31 @@
 """BEGIN, COMMIT, ROLLBACK, savepoints and SET TRANSACTION."""
 
 from mitosis_gate.planner.lexer import BadSql
-from mitosis_gate.planner.plan import SetTransaction, TransactionControl, TransactionVerb
+from mitosis_gate.planner.plan import (
+    PLAIN_BEGIN,
+    PLAIN_COMMIT,
+    PLAIN_ROLLBACK,
+    SetTransaction,
+    TransactionControl,
+    TransactionVerb,
+)
 from mitosis_gate.planner.statement import Statement
 
+_PLAIN = {plan: plan for plan in (PLAIN_BEGIN, PLAIN_COMMIT, PLAIN_ROLLBACK)}
 LEVELS = ("READ UNCOMMITTED", "READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE")
 
 
 def transaction_plan(statement: Statement) -> TransactionControl:
     """Raise BadSql unless the whole statement is understood."""
-    words = [t.word for t in statement.tokens]
+    plan = _read(statement, [t.word for t in statement.tokens])
+    return _PLAIN.get(plan, plan)
+
+
+def _read(statement: Statement, words: list[str]) -> TransactionControl:
     if words[0] in ("SAVEPOINT", "RELEASE") or "TO" in words:
         return _savepoint(statement, words)
     if words[0] == "BEGIN" and words[1:] in ([], ["WORK"]):
-        return TransactionControl(TransactionVerb.BEGIN)
+        return PLAIN_BEGIN
     if words[:2] == ["START", "TRANSACTION"]:
         return _start(statement)
     if words[0] in ("COMMIT", "ROLLBACK"):

@@ -29,6 +29,7 @@ LanesState = _chosen.LanesState
 PoolState = _chosen.PoolState
 PointState = _chosen.PointState
 PlannerState = _chosen.PlannerState
+BeginningState = _chosen.BeginningState
 BranchesState = _chosen.BranchesState
 StatementState = _chosen.StatementState
 divide = _chosen.divide
@@ -39,6 +40,7 @@ __all__ = [
     "IS_COMPILED",
     "PLAIN",
     "BackendState",
+    "BeginningState",
     "BranchesState",
     "LaneState",
     "LanesState",

@@ -2,12 +2,13 @@
 
 #include "_relay.h"
 
-/* How an answer ended that came whole and has nothing unusual to tell. */
-typedef struct {
-    int status;           /* -1: it is another one */
-    Py_ssize_t ok_size;   /* of the payload of an OK; 0: there were rows */
-    int affected, insert_id;
-} Ending;
+/* Status flags when they tell of nothing but the transaction; else -1. */
+static int
+plain_status(const unsigned char *at)
+{
+    int status = at[0] | at[1] << 8;
+    return status & ~(STATUS_IN_TRANS | STATUS_AUTOCOMMIT) ? -1 : status;
+}
 
 /* One OK packet, with small numbers and without warnings. */
 static void
@@ -17,7 +18,7 @@ read_ok(const unsigned char *bytes, Py_ssize_t size, Ending *ending)
     if (size < 11 || length + 4 != size || bytes[5] > 250 || bytes[6] > 250 ||
         bytes[9] != 0 || bytes[10] != 0)
         return;
-    ending->status = bytes[7] | bytes[8] << 8;
+    ending->status = plain_status(bytes + 7);
     ending->ok_size = length;
     ending->affected = bytes[5];
     ending->insert_id = bytes[6];
@@ -69,14 +70,14 @@ read_rows(PyObject *scanner, const unsigned char *bytes, Py_ssize_t size, Ending
         if (end != size || bytes[at + 4] != 0xFE || end != at + (keeps_eof ? 9 : 11))
             return;
         const unsigned char *tail = bytes + at + 5 + (keeps_eof ? 0 : 2);
-        int first = tail[0] | tail[1] << 8, second = tail[2] | tail[3] << 8;
-        if ((keeps_eof ? first : second) == 0) /* no warnings */
-            ending->status = keeps_eof ? second : first;
+        const unsigned char *warnings = keeps_eof ? tail : tail + 2;
+        if (warnings[0] == 0 && warnings[1] == 0)
+            ending->status = plain_status(keeps_eof ? tail + 2 : tail);
         return;
     }
 }
 
-static Ending
+Ending
 ending_of(PyObject *scanner, PyObject *data)
 {
     Ending ending = {-1, 0, 0, 0};
@@ -92,30 +93,42 @@ ending_of(PyObject *scanner, PyObject *data)
     return ending;
 }
 
-/* Let the scanner and the session know it, as Scanner.feed and Forwarding.answer_end do. */
-static int
-note_ending(PyObject *scanner, PyObject *sink, PyObject *data, Ending ending)
+/* Let the connection and its scanner know it, as Scanner.feed and BackendConnection._note_end. */
+int
+note_end(PyObject *connection, PyObject *data, Ending ending)
 {
-    PyObject *last = Py_NewRef(no_bytes), *affected = NULL, *insert_id = NULL;
+    PyObject *scanner = AT(connection, B_SCANNER);
+    PyObject *last = Py_NewRef(no_bytes), *status = PyLong_FromLong(ending.status);
     if (ending.ok_size != 0) {
         Py_DECREF(last);
         last = PyBytes_FromStringAndSize(PyBytes_AsString(data) + 4, ending.ok_size);
-        affected = PyLong_FromLong(ending.affected);
-        insert_id = PyLong_FromLong(ending.insert_id);
-        if (last == NULL || affected == NULL || insert_id == NULL)
-            goto end;
+    }
+    if (last != NULL && status != NULL) {
+        put(scanner, C_STATUS, status);
+        put(scanner, C_WARNINGS, zero);
+        put(scanner, C_ERROR, Py_None);
+        put(scanner, C_LAST, last);
+        put(scanner, C_DONE, Py_True);
+        put(connection, B_IN_TRANSACTION, ending.status & STATUS_IN_TRANS ? Py_True : Py_False);
+        put(connection, B_AUTOCOMMIT, ending.status & STATUS_AUTOCOMMIT ? Py_True : Py_False);
+    }
+    Py_XDECREF(last);
+    Py_XDECREF(status);
+    return PyErr_Occurred() ? -1 : 0;
+}
+
+/* Let the session know what an OK tells, as Forwarding._note_ok. */
+static int
+note_ok(PyObject *sink, Ending ending)
+{
+    PyObject *affected = PyLong_FromLong(ending.affected);
+    PyObject *insert_id = PyLong_FromLong(ending.insert_id);
+    if (affected != NULL && insert_id != NULL) {
         put(sink, S_ROW_COUNT, affected);
         put(sink, S_COUNTED_AT, AT(sink, S_STATEMENTS));
         if (ending.insert_id != 0)
             put(sink, S_INSERT_ID, insert_id);
     }
-    put(scanner, C_STATUS, ending.status == STATUS_AUTOCOMMIT ? usual_status : transaction_status);
-    put(scanner, C_WARNINGS, zero);
-    put(scanner, C_ERROR, Py_None);
-    put(scanner, C_LAST, last);
-    put(scanner, C_DONE, Py_True);
-end:
-    Py_XDECREF(last);
     Py_XDECREF(affected);
     Py_XDECREF(insert_id);
     return PyErr_Occurred() ? -1 : 0;
@@ -123,25 +136,25 @@ end:
 
 /* Whether the session has nothing open beside a transaction on this connection. */
 static int
-is_simple(PyObject *sink, PyObject *connection, int status)
+is_simple(PyObject *sink, PyObject *connection, int in_transaction)
 {
     PyObject *transaction = AT(sink, S_TRANSACTION);
     if (!is_a(transaction, transaction_type))
         return 0;
     PyObject *bound = AT(transaction, T_BOUND);
-    if (status == STATUS_AUTOCOMMIT) {
-        if (bound != Py_None || AT(connection, B_IN_TRANSACTION) != Py_False)
+    if (bound == connection) {
+        if (!is_falsy(AT(transaction, T_JOINED)) ||
+            (!in_transaction && !is_falsy(AT(transaction, T_SAVEPOINTS))))
             return 0;
     }
-    else if (bound != connection || AT(connection, B_IN_TRANSACTION) != Py_True ||
-             !is_falsy(AT(transaction, T_JOINED)))
+    else if (bound != Py_None)
         return 0;
     return AT(sink, S_RELAYED) == Py_None && AT(sink, S_ENDS_AFTER) == Py_None &&
            AT(sink, S_HAS_INPUT) == Py_False && AT(sink, S_TASK) == Py_None &&
            is_falsy(AT(sink, S_PINS)) && is_falsy(AT(sink, S_BLOCKED_AT)) &&
-           AT(sink, S_TRANSPORT) != Py_None && AT(connection, B_AUTOCOMMIT) == Py_True &&
-           AT(connection, B_ALIVE) == Py_True && AT(connection, B_OBSOLETE) == Py_False &&
-           AT(connection, B_IS_FOREIGN) == Py_False && AT(connection, B_IS_IDLE) == Py_False;
+           AT(sink, S_TRANSPORT) != Py_None && AT(connection, B_ALIVE) == Py_True &&
+           AT(connection, B_OBSOLETE) == Py_False && AT(connection, B_IS_FOREIGN) == Py_False &&
+           AT(connection, B_IS_IDLE) == Py_False;
 }
 
 /* The pool's clock when a connection of it may lie idle, a new reference; NULL without an error
@@ -160,32 +173,35 @@ int
 pass_on(PyObject *self, PyObject *data)
 {
     PyObject *sink = AT(self, B_SINK);
-    if (!is_a(sink, session_type) || !PyBytes_CheckExact(data))
+    if (!PyBytes_CheckExact(data))
         return 0;
-    PyObject *scanner = AT(self, B_SCANNER);
-    Ending ending = ending_of(scanner, data);
-    int status = ending.status;
-    if (status != STATUS_AUTOCOMMIT && status != (STATUS_AUTOCOMMIT | STATUS_IN_TRANS))
+    if (is_a(sink, beginning_type))
+        return begun(self, sink, data);
+    if (!is_a(sink, session_type))
+        return 0;
+    Ending ending = ending_of(AT(self, B_SCANNER), data);
+    if (ending.status < 0)
         return 0;
     PyObject *lane = AT(self, B_OWNER);
-    if (!is_a(lane, lane_type) || !is_simple(sink, self, status))
+    int in_transaction = ending.status & STATUS_IN_TRANS;
+    if (!is_a(lane, lane_type) || !is_simple(sink, self, in_transaction))
         return 0;
-    int is_over = status == STATUS_AUTOCOMMIT;
-    PyObject *rests_from = is_over ? time_to_rest(lane) : Py_NewRef(Py_None);
+    PyObject *rests_from = in_transaction ? Py_NewRef(Py_None) : time_to_rest(lane);
     PyObject *now = PyDict_GetItemWithError(clock_dict, n_now);
     if (rests_from == NULL || now == NULL) {
         Py_XDECREF(rests_from);
         return PyErr_Occurred() ? -1 : 0;
     }
-    if (note_ending(scanner, sink, data, ending) < 0) {
+    if (note_end(self, data, ending) < 0 || (ending.ok_size != 0 && note_ok(sink, ending) < 0)) {
         Py_DECREF(rests_from);
         return -1;
     }
     Py_INCREF(sink);
     put(self, B_SINK, Py_None);
     put(sink, S_ACTIVE, Py_None);
+    put(AT(sink, S_TRANSACTION), T_BOUND, in_transaction ? self : Py_None);
     int done = write_to(AT(sink, S_TRANSPORT), data);
-    if (is_over) {
+    if (!in_transaction) {
         put(self, B_IDLE_SINCE, rests_from);
         put(self, B_IS_IDLE, Py_True);
         if (PyList_Append(AT(lane, L_IDLE), self) < 0)

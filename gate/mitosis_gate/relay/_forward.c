@@ -31,7 +31,7 @@ PyObject *
 connection_for(PyObject *self, PyObject *lane)
 {
     PyObject *transaction = AT(self, S_TRANSACTION);
-    if (!is_a(transaction, transaction_type) || AT(transaction, T_WAITS) != Py_False)
+    if (!is_a(transaction, transaction_type))
         return NULL;
     PyObject *connection = AT(transaction, T_BOUND);
     if (connection == Py_None) {
@@ -47,33 +47,35 @@ connection_for(PyObject *self, PyObject *lane)
         AT(connection, B_APPLIED) != AT(self, S_VARIABLES) ||
         AT(connection, B_TRANSPORT) == Py_None || !is_a(AT(connection, B_SCANNER), scanner_type))
         return NULL;
+    if (AT(transaction, T_WAITS) != Py_False && !may_begin(transaction, connection))
+        return NULL;
     return connection;
 }
 
-/* Send a command on a connection that `connection_for` gave; what it says about itself goes into
-   `_packet` and, of an execution, `_execution`. */
+/* What runs from here on; it says about itself what goes into `_packet` and, of an execution,
+   `_execution`. */
 int
-send_on(PyObject *self, PyObject *lane, PyObject *connection, PyObject *data, PyObject *execution)
+note_command(PyObject *self, PyObject *data, PyObject *execution)
 {
     PyObject *now = PyDict_GetItemWithError(clock_dict, n_now);
-    PyObject *statements = PyLong_FromLong(PyLong_AsLong(AT(self, S_STATEMENTS)) + 1);
-    if (now == NULL || statements == NULL) {
-        Py_XDECREF(statements);
-        return PyErr_Occurred() ? -1 : 0;
-    }
-    put(self, S_STATEMENTS, statements);
-    Py_DECREF(statements);
-    if (AT(AT(self, S_TRANSACTION), T_BOUND) == Py_None) {
-        PyObject *idle = AT(lane, L_IDLE);
-        Py_ssize_t count = PyList_Size(idle);
-        if (PyList_SetSlice(idle, count - 1, count, NULL) < 0)
-            return -1;
-        put(connection, B_IS_IDLE, Py_False);
-    }
+    if (now == NULL)
+        return -1;
     put(self, S_PACKET, execution != NULL ? no_bytes : data);
     if (execution != NULL)
         put(self, S_EXECUTION, execution);
     put(self, S_BEGAN_AT, now);
+    return 0;
+}
+
+/* As Forwarding._send: 1, or -1 with an error. */
+int
+start_on(PyObject *self, PyObject *connection, PyObject *data)
+{
+    PyObject *statements = PyLong_FromLong(PyLong_AsLong(AT(self, S_STATEMENTS)) + 1);
+    if (statements == NULL)
+        return -1;
+    put(self, S_STATEMENTS, statements);
+    Py_DECREF(statements);
     put(self, S_ACTIVE, connection);
     put(self, S_LAST, connection);
     put(self, S_FORWARDED, Py_False);
@@ -85,6 +87,26 @@ send_on(PyObject *self, PyObject *lane, PyObject *connection, PyObject *data, Py
     put(scanner, C_STRIPS, AT(self, S_STRIPS));
     put(scanner, C_DONE, Py_False);
     return write_to(AT(connection, B_TRANSPORT), data);
+}
+
+/* Send a command on a connection that `connection_for` gave, behind BEGIN if one waits; for the rest
+   see `note_command`. 1, or -1 with an error. */
+int
+send_on(PyObject *self, PyObject *lane, PyObject *connection, PyObject *data, PyObject *execution)
+{
+    if (note_command(self, data, execution) < 0)
+        return -1;
+    PyObject *transaction = AT(self, S_TRANSACTION);
+    if (AT(transaction, T_BOUND) == Py_None) {
+        PyObject *idle = AT(lane, L_IDLE);
+        Py_ssize_t count = PyList_Size(idle);
+        if (PyList_SetSlice(idle, count - 1, count, NULL) < 0)
+            return -1;
+        put(connection, B_IS_IDLE, Py_False);
+    }
+    if (AT(transaction, T_WAITS) != Py_False)
+        return begin_on(self, connection, data);
+    return start_on(self, connection, data);
 }
 
 /* Send it if the right connection is there and ready: 1; 0: nothing was done; -1: error. */
@@ -148,6 +170,8 @@ query(PyObject *self, PyObject *planner, PyObject *data)
     }
     if (plan != NULL)
         done = send_planned(self, plan, data);
+    if (done == 0)
+        done = control(self, plan, bytes + at, size - at, data);
     if (done == 0) {
         if (sql == NULL)
             sql = PyBytes_FromStringAndSize(bytes + at, size - at);

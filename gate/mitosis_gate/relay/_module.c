@@ -3,13 +3,14 @@
 #include "_relay.h"
 
 PyObject *session_type, *backend_type, *scanner_type, *lane_type, *lanes_type, *pool_type,
-    *transaction_type, *statement_type, *planner_type, *point_type, *one_shard_type, *wire_type,
-    *watch_type, *usual_variant, *at_once, *clock_dict;
-PyObject *zero, *one, *no_bytes, *usual_status, *transaction_status;
+    *transaction_type, *beginning_type, *statement_type, *planner_type, *point_type,
+    *one_shard_type, *wire_type, *watch_type, *usual_variant, *at_once, *clock_dict, *plain_begin,
+    *plain_commit, *plain_rollback, *nothing_left;
+PyObject *zero, *one, *two, *no_bytes, *begun_answer;
 PyObject *n_now, *n_flags, *n_shard, *n_write, *n_note_statement,
     *n_take, *n_take_answer, *n_route, *n_carry_out, *n_parameters,
     *n_common, *n_statements, *n_number, *n_types, *n_was_used, *n_resume_reading,
-    *n_data_received, *n_failed, *n_get_write_buffer_size;
+    *n_data_received, *n_failed, *n_get_write_buffer_size, *n_autocommit;
 
 #define FIELD_MEMBER(prefix, name, text)                                                           \
     {text, T_OBJECT_EX, offsetof(State, at) + prefix##_##name * sizeof(PyObject *), 0, NULL},
@@ -18,6 +19,7 @@ PyObject *n_now, *n_flags, *n_shard, *n_write, *n_note_statement,
 #define SCANNER_MEMBER(name, text) FIELD_MEMBER(C, name, text)
 #define LANE_MEMBER(name, text) FIELD_MEMBER(L, name, text)
 #define BRANCHES_MEMBER(name, text) FIELD_MEMBER(T, name, text)
+#define BEGINNING_MEMBER(name, text) FIELD_MEMBER(G, name, text)
 #define STATEMENT_MEMBER(name, text) FIELD_MEMBER(P, name, text)
 #define LANES_MEMBER(name, text) FIELD_MEMBER(N, name, text)
 #define POOL_MEMBER(name, text) FIELD_MEMBER(O, name, text)
@@ -28,6 +30,7 @@ static PyMemberDef backend_members[] = {BACKEND(BACKEND_MEMBER){NULL, 0, 0, 0, N
 static PyMemberDef scanner_members[] = {SCANNER(SCANNER_MEMBER){NULL, 0, 0, 0, NULL}};
 static PyMemberDef lane_members[] = {LANE(LANE_MEMBER){NULL, 0, 0, 0, NULL}};
 static PyMemberDef branches_members[] = {BRANCHES(BRANCHES_MEMBER){NULL, 0, 0, 0, NULL}};
+static PyMemberDef beginning_members[] = {BEGINNING(BEGINNING_MEMBER){NULL, 0, 0, 0, NULL}};
 static PyMemberDef lanes_members[] = {LANES(LANES_MEMBER){NULL, 0, 0, 0, NULL}};
 static PyMemberDef pool_members[] = {POOL(POOL_MEMBER){NULL, 0, 0, 0, NULL}};
 static PyMemberDef point_members[] = {POINT(POINT_MEMBER){NULL, 0, 0, 0, NULL}};
@@ -131,6 +134,7 @@ A_TYPE(pool, "PoolState", O_COUNT, pool_members, no_methods);
 A_TYPE(point, "PointState", K_COUNT, point_members, no_methods);
 A_TYPE(planner, "PlannerState", R_COUNT, planner_members, no_methods);
 A_TYPE(branches, "BranchesState", T_COUNT, branches_members, no_methods);
+A_TYPE(beginning, "BeginningState", G_COUNT, beginning_members, no_methods);
 A_TYPE(statement, "StatementState", P_COUNT, statement_members, no_methods);
 
 /* module */
@@ -171,7 +175,10 @@ learn(PyObject *module, PyObject *arguments, PyObject *named)
         {"session", &session_type},       {"backend", &backend_type},
         {"scanner", &scanner_type},       {"lane", &lane_type},
         {"lanes", &lanes_type},           {"pool", &pool_type},
-        {"transaction", &transaction_type}, {"statement", &statement_type},
+        {"transaction", &transaction_type}, {"beginning", &beginning_type},
+        {"statement", &statement_type},   {"nothing_left", &nothing_left},
+        {"begin", &plain_begin},          {"commit", &plain_commit},
+        {"rollback", &plain_rollback},
         {"planner", &planner_type},       {"point", &point_type},
         {"one_shard", &one_shard_type},   {"wire", &wire_type},
         {"variant", &usual_variant},      {"at_once", &at_once},
@@ -218,17 +225,20 @@ add_names(void)
         {&n_statements, "statements"}, {&n_number, "number"},
         {&n_types, "types"},     {&n_was_used, "was_used"},
         {&n_resume_reading, "resume_reading"}, {&n_data_received, "data_received"},
-        {&n_failed, "failed"},   {&n_get_write_buffer_size, "get_write_buffer_size"},
+        {&n_failed, "failed"},   {&n_autocommit, "autocommit"},
+        {&n_get_write_buffer_size, "get_write_buffer_size"},
     };
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
         if ((*all[i].name = PyUnicode_InternFromString(all[i].text)) == NULL)
             return -1;
     zero = PyLong_FromLong(0);
     one = PyLong_FromLong(1);
-    usual_status = PyLong_FromLong(STATUS_AUTOCOMMIT);
-    transaction_status = PyLong_FromLong(STATUS_AUTOCOMMIT | STATUS_IN_TRANS);
+    two = PyLong_FromLong(2);
     no_bytes = PyBytes_FromStringAndSize(NULL, 0);
-    return zero && one && usual_status && transaction_status && no_bytes ? 0 : -1;
+    /* OK, number 1: as Answers.send_ok inside a transaction */
+    static const char ok[] = {7, 0, 0, 1, 0, 0, 0, STATUS_IN_TRANS | STATUS_AUTOCOMMIT, 0, 0, 0};
+    begun_answer = PyBytes_FromStringAndSize(ok, sizeof ok);
+    return zero && one && two && no_bytes && begun_answer ? 0 : -1;
 }
 
 static struct PyModuleDef definition = {
@@ -247,7 +257,8 @@ PyInit__compiled(void)
         !add_type(module, &scanner_spec) || !add_type(module, &lane_spec) ||
         !add_type(module, &lanes_spec) || !add_type(module, &pool_spec) ||
         !add_type(module, &point_spec) || !add_type(module, &planner_spec) ||
-        !add_type(module, &branches_spec) || !add_type(module, &statement_spec)) {
+        !add_type(module, &branches_spec) || !add_type(module, &beginning_spec) ||
+        !add_type(module, &statement_spec)) {
         Py_DECREF(module);
         return NULL;
     }

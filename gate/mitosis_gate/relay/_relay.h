@@ -65,7 +65,12 @@
     F(ROW_COUNT, "_row_count")                                                                     \
     F(COUNTED_AT, "_counted_at")                                                                   \
     F(ENDS_AFTER, "_ends_after")                                                                   \
-    F(CONNECTION_ID, "connection_id")
+    F(CONNECTION_ID, "connection_id")                                                              \
+    F(ANSWERED, "_answered")                                                                       \
+    F(LEFT, "_left")                                                                               \
+    F(LEFT_AT, "_left_at")                                                                         \
+    F(MESSAGES, "_messages")                                                                       \
+    F(HELD, "_held")
 
 #define BACKEND(F)                                                                                 \
     F(SINK, "_sink")                                                                               \
@@ -80,6 +85,8 @@
     F(APPLIED, "applied")                                                                          \
     F(IDLE_SINCE, "idle_since")                                                                    \
     F(LAST_USER, "last_user")                                                                      \
+    F(DRAINING, "draining")                                                                        \
+    F(TRANSACTION_STATE, "transaction_state")                                                      \
     F(TRANSPORT, "_transport")
 
 #define SCANNER(F)                                                                                 \
@@ -128,13 +135,27 @@
 #define BRANCHES(F)                                                                                \
     F(WAITS, "waits")                                                                              \
     F(BOUND, "bound")                                                                              \
-    F(JOINED, "_joined")
+    F(JOINED, "_joined")                                                                           \
+    F(BEGIN, "_begin")                                                                             \
+    F(READ_ONLY, "_read_only")                                                                     \
+    F(SAVEPOINTS, "_savepoints")                                                                   \
+    F(NEXT, "_next")                                                                               \
+    F(OWN, "_own")                                                                                 \
+    F(IS_TRACKED, "_is_tracked")                                                                   \
+    F(LOST, "_lost")                                                                               \
+    F(ROLLING, "_rolling")
+
+#define BEGINNING(F)                                                                               \
+    F(SESSION, "session")                                                                          \
+    F(PACKET, "packet")                                                                            \
+    F(EXPECT, "expect")
 
 #define SESSION_FIELD(name, text) S_##name,
 #define BACKEND_FIELD(name, text) B_##name,
 #define SCANNER_FIELD(name, text) C_##name,
 #define LANE_FIELD(name, text) L_##name,
 #define BRANCHES_FIELD(name, text) T_##name,
+#define BEGINNING_FIELD(name, text) G_##name,
 #define STATEMENT_FIELD(name, text) P_##name,
 #define LANES_FIELD(name, text) N_##name,
 #define POOL_FIELD(name, text) O_##name,
@@ -145,6 +166,7 @@ enum { BACKEND(BACKEND_FIELD) B_COUNT };
 enum { SCANNER(SCANNER_FIELD) C_COUNT };
 enum { LANE(LANE_FIELD) L_COUNT };
 enum { BRANCHES(BRANCHES_FIELD) T_COUNT };
+enum { BEGINNING(BEGINNING_FIELD) G_COUNT };
 enum { STATEMENT(STATEMENT_FIELD) P_COUNT };
 enum { LANES(LANES_FIELD) N_COUNT };
 enum { POOL(POOL_FIELD) O_COUNT };
@@ -162,13 +184,14 @@ typedef struct {
 /* What `learn` was told, and names. The module lives as long as the process. */
 
 extern PyObject *session_type, *backend_type, *scanner_type, *lane_type, *lanes_type, *pool_type,
-    *transaction_type, *statement_type, *planner_type, *point_type, *one_shard_type, *wire_type,
-    *watch_type, *usual_variant, *at_once, *clock_dict;
-extern PyObject *zero, *one, *no_bytes, *usual_status, *transaction_status;
+    *transaction_type, *beginning_type, *statement_type, *planner_type, *point_type,
+    *one_shard_type, *wire_type, *watch_type, *usual_variant, *at_once, *clock_dict, *plain_begin,
+    *plain_commit, *plain_rollback, *nothing_left;
+extern PyObject *zero, *one, *two, *no_bytes, *begun_answer;
 extern PyObject *n_now, *n_flags, *n_shard, *n_write, *n_note_statement,
     *n_take, *n_take_answer, *n_route, *n_carry_out, *n_parameters,
     *n_common, *n_statements, *n_number, *n_types, *n_was_used, *n_resume_reading,
-    *n_data_received, *n_failed, *n_get_write_buffer_size;
+    *n_data_received, *n_failed, *n_get_write_buffer_size, *n_autocommit;
 
 static inline void
 put(PyObject *object, int field, PyObject *value)
@@ -247,13 +270,29 @@ uint32_t crc32_of(const unsigned char *bytes, Py_ssize_t size);
 
 PyObject *divide(PyObject *module, PyObject *arguments);
 
+/* How an answer ended that came whole and has nothing unusual to tell. */
+typedef struct {
+    int status;         /* -1: it is another one */
+    Py_ssize_t ok_size; /* of the payload of an OK; 0: there were rows */
+    int affected, insert_id;
+} Ending;
+
 /* _forward.c */
 
 PyObject *lane_of(PyObject *self, PyObject *plan);
 PyObject *connection_for(PyObject *self, PyObject *lane);
 int send_on(PyObject *self, PyObject *lane, PyObject *connection, PyObject *data,
             PyObject *execution);
+int note_command(PyObject *self, PyObject *data, PyObject *execution);
+int start_on(PyObject *self, PyObject *connection, PyObject *data);
 int forward(PyObject *self, PyObject *data);
+
+/* _transactions.c */
+
+int may_begin(PyObject *transaction, PyObject *connection);
+int begin_on(PyObject *self, PyObject *connection, PyObject *data);
+int control(PyObject *self, PyObject *plan, const char *sql, Py_ssize_t size, PyObject *data);
+int begun(PyObject *connection, PyObject *beginning, PyObject *data);
 
 /* _execute.c */
 
@@ -261,6 +300,8 @@ int execute(PyObject *self, PyObject *planner, PyObject *data);
 
 /* _answers.c */
 
+Ending ending_of(PyObject *scanner, PyObject *data);
+int note_end(PyObject *connection, PyObject *data, Ending ending);
 int pass_on(PyObject *self, PyObject *data);
 
 /* _module.c: as the methods of these names */

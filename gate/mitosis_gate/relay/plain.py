@@ -43,6 +43,11 @@ class SessionState:
         "_counted_at",
         "_ends_after",
         "connection_id",
+        "_answered",
+        "_left",
+        "_left_at",
+        "_messages",
+        "_held",
     )
 
     def take(self, data: bytes) -> None:
@@ -67,6 +72,8 @@ class BackendState:
         "applied",
         "idle_since",
         "last_user",
+        "draining",
+        "transaction_state",
         "_transport",
     )
 
@@ -118,7 +125,23 @@ class StatementState:
 
 
 class BranchesState:
-    __slots__ = ("waits", "bound", "_joined")
+    __slots__ = (
+        "waits",
+        "bound",
+        "_joined",
+        "_begin",
+        "_read_only",
+        "_savepoints",
+        "_next",
+        "_own",
+        "_is_tracked",
+        "_lost",
+        "_rolling",
+    )
+
+
+class BeginningState:
+    __slots__ = ("session", "packet", "expect")
 
 
 def shape_of(sql: bytes) -> tuple[bytes, list[bytes]] | None:
@@ -152,16 +175,23 @@ def learn(
     lanes: type,
     pool: type,
     transaction: type,
+    beginning: type,
     statement: type,
     planner: type,
     point: type,
     one_shard: type,
     wire: type,
     variant: object,
+    begin: object,
+    commit: object,
+    rollback: object,
+    nothing_left: object,
     at_once: Mapping[Any, bool],
     clock: ModuleType,
 ) -> None:
     """Tell once which types and objects make the common case; nothing is compiled here.
 
+    `begin`, `commit`, `rollback`: the plans of those statements when nothing is added to them.
+    `nothing_left`: what the session remembers behind such a statement that the gate answers.
     `at_once`: by the flags of a plan for one shard, whether it needs no task.
     """

@@ -15,7 +15,7 @@ from mitosis_gate.wire import packets, statements
 from mitosis_gate.wire.codec import frame, frames, packets_of
 from mitosis_gate.wire.packets import Ok
 
-_NOTHING = Left(0)
+NOTHING = Left(0)
 """Behind a statement that affected no row."""
 _PLAIN_OK_END = packets.result_end(c.STATUS_AUTOCOMMIT, 0, True)
 _PLAIN_EOF = packets.eof(c.STATUS_AUTOCOMMIT)
@@ -34,14 +34,9 @@ class Answers(SessionState, asyncio.Protocol):
 
     __slots__ = (
         "__weakref__",
-        "_answered",
         "_closed",
         "_drained",
         "_found_rows",
-        "_held",
-        "_left",
-        "_left_at",
-        "_messages",
         "_more_follows",
         "_services",
         "_titles",
@@ -118,7 +113,7 @@ class Answers(SessionState, asyncio.Protocol):
             self._leaves(Left(affected, messages=tuple(self._messages)))
             self._write(Ok(affected, last_insert_id, self._status(), warnings, info).pack())
         else:
-            self._leaves(_NOTHING)
+            self._leaves(NOTHING)
             self._write(packets.plain_ok(self._status()))
 
     def _acknowledge(self) -> None:

@@ -32,6 +32,7 @@ from mitosis_gate.planner import plan as plans
 from mitosis_gate.planner.pinning import USER_LOCK, USER_VARIABLE, Pinning, pinning_of
 from mitosis_gate.planner.plan import Flag
 from mitosis_gate.planner.purity import is_pure
+from mitosis_gate.relay import BeginningState
 from mitosis_gate.session.batches import AnswerPart
 from mitosis_gate.session.last import Left, answer, messages_of
 from mitosis_gate.session.lending import Lending
@@ -724,24 +725,26 @@ class Forwarding(Lending):
             self.send_error(problem)
 
 
-class Beginning:
+class Beginning(BeginningState):
     """Waits for the answer to BEGIN in front of the statement that says the shard."""
 
-    __slots__ = ("_expect", "_packet", "_session")
+    __slots__ = ()
 
     def __init__(self, session: Forwarding, packet: bytes, expect: int) -> None:
-        self._session = session
-        self._packet = packet
-        self._expect = expect
+        self.session = session
+        self.packet = packet
+        self.expect = expect
 
     def answer_part(self, data: bytes) -> None:
         """Nothing of an OK is for the client, and an error comes whole, at the end."""
 
     def answer_end(self, connection: BackendConnection, data: bytes) -> None:
         if connection.scanner.error is not None:
-            self._session.answer_end(connection, data)
+            # an execution that was not sent may have counted as sent, with the types in it
+            connection.is_foreign = True
+            self.session.answer_end(connection, data)
         else:
-            self._session.begun(connection, self._packet, self._expect)
+            self.session.begun(connection, self.packet, self.expect)
 
     def answer_lost(self, connection: BackendConnection, problem: GateError) -> None:
-        self._session.answer_lost(connection, problem)
+        self.session.answer_lost(connection, problem)

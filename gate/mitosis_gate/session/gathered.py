@@ -7,7 +7,6 @@ asks for more than to send and to merge, the statement goes that way from its be
 import asyncio
 from collections.abc import Sequence
 
-from mitosis_gate.backends import variables
 from mitosis_gate.backends.account import Account
 from mitosis_gate.backends.connection import BackendConnection
 from mitosis_gate.backends.pool import Lane
@@ -101,10 +100,7 @@ class Gathered(Watched):
         None can be while each statement begins a transaction, or gives a part of its rows only.
         """
         self._judged = wanted
-        is_plain = (
-            not variables.is_off(wanted.get("autocommit"))
-            and wanted.get("sql_select_limit") is None
-        )
+        is_plain = wanted.autocommit and wanted.get("sql_select_limit") is None
         self._outside_variables = wanted.without("autocommit") if is_plain else None
 
     # how it ends

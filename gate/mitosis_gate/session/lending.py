@@ -171,7 +171,7 @@ class Lending(Answers):
 
     @property
     def autocommit(self) -> bool:
-        return not variables.is_off(self._variables.get("autocommit"))
+        return self._variables.autocommit
 
     @property
     def last_shard(self) -> str | None:

@@ -35,7 +35,8 @@ from mitosis_gate.planner.plan import DEFAULT_VARIANT, Flag, Plan
 from mitosis_gate.planner.purity import is_pure
 from mitosis_gate.planner.rules import Point
 from mitosis_gate.relay.wire import Wire, wired
-from mitosis_gate.session.forwarding import FIRST, PLANS, WRITES
+from mitosis_gate.session.answers import NOTHING
+from mitosis_gate.session.forwarding import FIRST, PLANS, WRITES, Beginning
 from mitosis_gate.session.gathered import Gathered
 from mitosis_gate.session.last import Left
 from mitosis_gate.session.lending import variables_of_login
@@ -623,12 +624,17 @@ relay.learn(
     lanes=Lanes,
     pool=Pool,
     transaction=Transaction,
+    beginning=Beginning,
     statement=Statement,
     planner=Planner,
     point=Point,
     one_shard=plans.OneShard,
     wire=Wire,
     variant=DEFAULT_VARIANT,
+    begin=plans.PLAIN_BEGIN,
+    commit=plans.PLAIN_COMMIT,
+    rollback=plans.PLAIN_ROLLBACK,
+    nothing_left=NOTHING,
     at_once=AT_ONCE,
     clock=clock,
 )

@@ -72,21 +72,7 @@ class Holder(Client, Protocol):
 
 
 class Branches(BranchesState):
-    """`waits` and `bound` are read for every statement."""
-
-    __slots__ = (
-        "_begin",
-        "_gtrid",
-        "_has_snapshot",
-        "_holder",
-        "_is_tracked",
-        "_lost",
-        "_next",
-        "_own",
-        "_read_only",
-        "_rolling",
-        "_savepoints",
-    )
+    __slots__ = ("_gtrid", "_has_snapshot", "_holder")
 
     def __init__(self, holder: Holder) -> None:
         self._holder = holder
