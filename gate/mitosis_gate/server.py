@@ -107,16 +107,19 @@ class Server:
                     session.tick(now)
 
     def close_door(self) -> None:
-        """Accept nobody from now on; who is in the middle of the login is drained behind it."""
+        """Accept nobody from now on, and end each session with its transaction; who is in the
+        middle of the login is drained behind it."""
+        if self.is_draining:
+            return
         self.is_draining = True
         if self._listener is not None:
             self._listener.close()
-
-    async def drain(self, limit_seconds: float) -> None:
-        """Accept nobody, end sessions as their transactions end, and the rest at the limit."""
-        self.close_door()
         for session in tuple(self.sessions.values()):
             session.drain()
+
+    async def drain(self, limit_seconds: float) -> None:
+        """Close the door, wait until all sessions have ended, and end the rest at the limit."""
+        self.close_door()
         try:
             async with asyncio.timeout(limit_seconds):
                 while self.sessions:

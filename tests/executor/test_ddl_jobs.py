@@ -9,7 +9,7 @@ from tables import a_table
 
 from fakes.backend import FakeBackend, FakeTopology, done, rows
 from mitosis_gate.backends.account import Account
-from mitosis_gate.backends.connection import Result
+from mitosis_gate.backends.sinks import Result
 from mitosis_gate.errors import GateError, SchemaChanged, ShardUnavailable
 from mitosis_gate.executor.ddl_jobs import Job, Jobs
 from mitosis_gate.executor.epochs import EPOCH, SETTLE_SECONDS

@@ -10,7 +10,7 @@ from patience import until
 from tables import a_table
 
 from fakes.backend import FakeBackend, FakeClient, FakeTopology, Script, done, rows, told
-from mitosis_gate.backends.connection import Result
+from mitosis_gate.backends.sinks import Result
 from mitosis_gate.errors import (
     BackendLost,
     GateError,

@@ -10,7 +10,7 @@ from tables import a_table
 
 from fakes.backend import FakeBackend, FakeTopology, rows
 from mitosis_gate.backends.account import Account
-from mitosis_gate.backends.connection import Result
+from mitosis_gate.backends.sinks import Result
 from mitosis_gate.errors import (
     GateError,
     MysqlError,

@@ -3,11 +3,10 @@
 from collections.abc import Iterator
 
 import pytest
-from both import Both, ask, say
-from gates import GateProcess, Shards
+from both import Both, World, ask, say, world_of
+from gates import PASSWORD, USER, Shards
 
 from mitosis_routing.table import TableRule
-from mysqld import Mysqld
 
 pytestmark = pytest.mark.mysql
 
@@ -43,38 +42,23 @@ NOT_DURABLE = ("--innodb-flush-log-at-trx-commit=0", "--skip-log-bin")
 
 
 @pytest.fixture(scope="module")
-def servers() -> Iterator[tuple[Shards, Mysqld]]:
-    with Shards(2, RULES, options=NOT_DURABLE) as shards, Mysqld(options=NOT_DURABLE) as plain:
-        plain.query("CREATE DATABASE shop")
-        yield shards, plain
+def world() -> Iterator[World]:
+    with world_of(RULES, SCHEMA, NOT_DURABLE) as world:
+        yield world
 
 
 @pytest.fixture(scope="module")
-def shards(servers: tuple[Shards, Mysqld]) -> Shards:
-    return servers[0]
-
-
-@pytest.fixture(scope="module")
-def gate(servers: tuple[Shards, Mysqld]) -> Iterator[GateProcess]:
-    shards, plain = servers
-    with GateProcess(shards.table(), shards.users()) as gate:
-        with plain.connect(database="shop", autocommit=True) as direct, gate.connect() as through:
-            for statement in SCHEMA:
-                ask(direct, statement)
-                ask(through, statement)
-        yield gate
+def shards(world: World) -> Shards:
+    return world.shards
 
 
 @pytest.fixture
-def both(servers: tuple[Shards, Mysqld], gate: GateProcess) -> Iterator[Both]:
-    with (
-        servers[1].connect(database="shop", autocommit=True) as plain,
-        gate.connect() as through,
-    ):
+def both(world: World) -> Iterator[Both]:
+    with world.both() as both:
         for table in TABLES:
-            ask(plain, f"DELETE FROM {table}")
-            ask(through, f"DELETE FROM {table}")
-        yield Both(plain, through)
+            for connection in both:
+                ask(connection, f"DELETE FROM {table}")
+        yield both
 
 
 def are_at_home(shards: Shards, table: str, key: str) -> int:
@@ -212,9 +196,7 @@ def test_copies_of_reference_tables_stay_equal(both: Both, shards: Shards) -> No
 
 
 @pytest.mark.parametrize("binary", [False, True])
-def test_prepared_statements(
-    servers: tuple[Shards, Mysqld], gate: GateProcess, both: Both, shards: Shards, binary: bool
-) -> None:
+def test_prepared_statements(world: World, both: Both, shards: Shards, binary: bool) -> None:
     """In text and in the binary protocol."""
     import mysql.connector
 
@@ -225,8 +207,8 @@ def test_prepared_statements(
         both.say("EXECUTE p USING @b, @a, @c")
     else:
         for port, user, password in (
-            (gate.port, "app", "pass'word 1"),
-            (servers[1].port, "root", ""),
+            (world.gate.port, USER, PASSWORD),
+            (world.plain.port, "root", ""),
         ):
             with mysql.connector.connect(
                 host="127.0.0.1", port=port, user=user, password=password, database="shop"

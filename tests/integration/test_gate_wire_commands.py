@@ -296,6 +296,12 @@ def test_multi_statements_are_switched(raw, option, first):
     assert raw.ask(c.COM_SET_OPTION, struct.pack("<H", option))[0] == first
 
 
+def test_the_answer_to_that_is_an_ok_that_looks_like_eof_where_these_are_deprecated(gate):
+    with Raw(gate, client_flag=c.CLIENT_DEPRECATE_EOF) as client:
+        answer = client.ask(c.COM_SET_OPTION, struct.pack("<H", 0))
+        assert answer == bytes((c.EOF, 0, 0, c.STATUS_AUTOCOMMIT, 0, 0, 0))
+
+
 def test_a_session_is_killed_by_its_own_user_only(gate, raw):
     with Raw(gate) as victim:
         number = victim.connection.thread_id()

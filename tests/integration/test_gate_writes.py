@@ -4,13 +4,12 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from both import Both, ask, say
+from both import Both, World, ask, say, world_of
 from gates import GateProcess, Shards
 from pymysql.constants import CLIENT
 
 from mitosis_routing.hashing import slot_of
 from mitosis_routing.table import TableRule
-from mysqld import Mysqld
 
 pytestmark = pytest.mark.mysql
 
@@ -37,42 +36,31 @@ NOT_DURABLE = ("--innodb-flush-log-at-trx-commit=0", "--skip-log-bin", "--local-
 
 
 @pytest.fixture(scope="module")
-def servers() -> Iterator[tuple[Shards, Mysqld]]:
-    with Shards(2, RULES, options=NOT_DURABLE) as shards, Mysqld(options=NOT_DURABLE) as plain:
-        plain.query("CREATE DATABASE shop")
-        yield shards, plain
+def world() -> Iterator[World]:
+    with world_of(RULES, SCHEMA, NOT_DURABLE) as world:
+        yield world
 
 
 @pytest.fixture(scope="module")
-def shards(servers: tuple[Shards, Mysqld]) -> Shards:
-    return servers[0]
+def shards(world: World) -> Shards:
+    return world.shards
 
 
 @pytest.fixture(scope="module")
-def gate(servers: tuple[Shards, Mysqld]) -> Iterator[GateProcess]:
-    shards, plain = servers
-    with GateProcess(shards.table(), shards.users()) as gate:
-        with plain.connect(database="shop", autocommit=True) as direct, gate.connect() as through:
-            for statement in SCHEMA:
-                ask(direct, statement)
-                ask(through, statement)
-        yield gate
+def gate(world: World) -> GateProcess:
+    return world.gate
 
 
 @pytest.fixture
-def both(servers: tuple[Shards, Mysqld], gate: GateProcess) -> Iterator[Both]:
+def both(world: World) -> Iterator[Both]:
     """Empty tables but for the users 1 to 20."""
-    with (
-        servers[1].connect(database="shop", autocommit=True) as plain,
-        gate.connect() as through,
-    ):
+    with world.both() as both:
         for table in TABLES:
-            ask(plain, f"TRUNCATE TABLE {table}")
-            ask(through, f"TRUNCATE TABLE {table}")
-        made = Both(plain, through)
+            for connection in both:
+                ask(connection, f"TRUNCATE TABLE {table}")
         users = ", ".join(f"({n}, 'user {n}', {n % 7}, NULL)" for n in range(1, 21))
-        made.say(f"INSERT INTO users VALUES {users}")
-        yield made
+        both.say(f"INSERT INTO users VALUES {users}")
+        yield both
 
 
 def home(key: object) -> int:
@@ -433,16 +421,8 @@ def test_reference_tables_are_written_inside_transactions(both: Both, shards: Sh
     assert one == other and len(one) == 1
 
 
-def test_found_rows_are_told_to_clients_that_ask_for_them(
-    servers: tuple[Shards, Mysqld], gate: GateProcess, both: Both
-) -> None:
-    with (
-        servers[1].connect(
-            database="shop", autocommit=True, client_flag=CLIENT.FOUND_ROWS
-        ) as plain,
-        gate.connect(client_flag=CLIENT.FOUND_ROWS) as through,
-    ):
-        found = Both(plain, through)
+def test_found_rows_are_told_to_clients_that_ask_for_them(world: World, both: Both) -> None:
+    with world.both(client_flag=CLIENT.FOUND_ROWS) as found:
         assert found.say("UPDATE users SET age = 3").affected == 20
         found.say(
             "INSERT INTO users (user_id, name) VALUES (1, 'user 1'), (2, 'y'), (101, 'n') "

@@ -2,17 +2,15 @@
 
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import mysql.connector
 import pytest
-from both import Both, ask, say
-from gates import KEYSPACE, PASSWORD, USER, GateProcess, Shards
+from both import Both, World, ask, say, world_of
+from gates import KEYSPACE, PASSWORD, USER
 from merge_servers import MergeServer
 from waiting import wait_until
 
 from mitosis_routing.table import TableRule
-from mysqld import Mysqld
 
 pytestmark = pytest.mark.mysql
 
@@ -53,41 +51,21 @@ TABLES = ("users", "orders", "teams", "words", "keyless", "countries", "notes")
 NOT_DURABLE = ("--innodb-flush-log-at-trx-commit=0", "--skip-log-bin")
 
 
-@dataclass(frozen=True)
-class World:
-    shards: Shards
-    plain: Mysqld
-    gate: GateProcess
-
-
 @pytest.fixture(scope="module")
 def world() -> Iterator[World]:
-    with (
-        Mysqld(options=NOT_DURABLE) as plain,
-        Shards(2, RULES, options=NOT_DURABLE) as shards,
-        MergeServer() as merge,
-        GateProcess(shards.table(), shards.users(), merge.option) as gate,
-    ):
-        plain.query(f"CREATE DATABASE {KEYSPACE}")
-        with plain.connect(database=KEYSPACE) as direct, gate.connect() as through:
-            for statement in SCHEMA:
-                ask(direct, statement)
-                ask(through, statement)
-        yield World(shards, plain, gate)
+    with MergeServer() as merge, world_of(RULES, SCHEMA, NOT_DURABLE, merge.option) as world:
+        yield world
 
 
 @pytest.fixture
 def both(world: World) -> Iterator[Both]:
-    with (
-        world.plain.connect(database=KEYSPACE, autocommit=True) as plain,
-        world.gate.connect() as through,
-    ):
-        for connection in (plain, through):
+    with world.both() as both:
+        for connection in both:
             for table in TABLES:
                 ask(connection, f"DELETE FROM {table}")
             for statement in ROWS:
                 ask(connection, statement)
-        yield Both(plain, through)
+        yield both
 
 
 @pytest.mark.parametrize(

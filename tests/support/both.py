@@ -1,10 +1,15 @@
 """The same statements on one MySQL and through the gate, and what a client learns from each."""
 
-from collections.abc import Iterable, Iterator
+import contextlib
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pymysql
+from gates import KEYSPACE, GateProcess, Shards
+
+from mitosis_routing.table import TableRule
+from mysqld import Mysqld
 
 Rows = list[tuple[Any, ...]]
 
@@ -65,3 +70,41 @@ class Both:
     def all_the_same(self, tables: Iterable[str]) -> None:
         for table in tables:
             self.same(f"SELECT * FROM {table}")
+
+
+@dataclass(frozen=True)
+class World:
+    """A database twice: on one MySQL, and on two shards behind a gate."""
+
+    shards: Shards
+    plain: Mysqld
+    gate: GateProcess
+
+    @contextlib.contextmanager
+    def both(self, **settings: Any) -> Iterator[Both]:
+        with (
+            self.plain.connect(database=KEYSPACE, autocommit=True, **settings) as plain,
+            self.gate.connect(**settings) as gate,
+        ):
+            yield Both(plain, gate)
+
+
+@contextlib.contextmanager
+def world_of(
+    rules: Sequence[TableRule],
+    schema: Iterable[str],
+    servers_options: tuple[str, ...],
+    *gate_options: str,
+) -> Iterator[World]:
+    with (
+        Shards(2, rules, options=servers_options) as shards,
+        Mysqld(options=servers_options) as plain,
+        GateProcess(shards.table(), shards.users(), *gate_options) as gate,
+    ):
+        plain.query(f"CREATE DATABASE {KEYSPACE}")
+        world = World(shards, plain, gate)
+        with world.both() as both:
+            for statement in schema:
+                for connection in both:
+                    ask(connection, statement)
+        yield world

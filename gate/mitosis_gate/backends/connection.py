@@ -8,12 +8,13 @@ them. In doubt about the state of the connection it is closed, never given to so
 import asyncio
 import ssl
 from collections.abc import Awaitable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from mitosis_gate import metrics
 from mitosis_gate.backends import variables
 from mitosis_gate.backends.account import Account
+from mitosis_gate.backends.sinks import MAX_PACKET, Buffer, Collector, Result, Sink, Watched
 from mitosis_gate.backends.streams import ResultStream
 from mitosis_gate.backends.variables import Variables
 from mitosis_gate.errors import (
@@ -29,14 +30,12 @@ from mitosis_gate.wire import constants as c
 from mitosis_gate.wire import packets
 from mitosis_gate.wire.auth import ClientLogin
 from mitosis_gate.wire.charsets import DEFAULT_ID
-from mitosis_gate.wire.codec import Splitter, frame, read_lenenc
-from mitosis_gate.wire.packets import Ok
+from mitosis_gate.wire.codec import Splitter, frame
 from mitosis_gate.wire.row_scanner import NO_HEAD, Head
 from mitosis_gate.wire.scanner import Expect, Scanner
 
 GATE_VARIANT = c.CLIENT_DEPRECATE_EOF
 """Capabilities of connections for the gate's own queries."""
-MAX_PACKET = 1 << 30
 _ALWAYS = (
     c.CLIENT_LONG_PASSWORD
     | c.CLIENT_LONG_FLAG
@@ -60,7 +59,6 @@ _BUFFER_LIMIT = 64 << 20
 _MOST_STATEMENTS = 64
 """Prepared statements that are kept on one connection."""
 _STATE = c.STATUS_IN_TRANS | c.STATUS_AUTOCOMMIT
-_INTERRUPTED = 1317
 _ROLLED_BACK = frozenset({1206, 1213})
 _GOING_AWAY = frozenset({1053, 3032})
 """Server shutdown in progress, offline mode: as good as no server."""
@@ -100,18 +98,6 @@ class Target:
         return f"{self.instance}, {self.role} of shard {self.shard},"
 
 
-@dataclass(frozen=True)
-class Result:
-    """A whole answer: payloads of the column definitions and of the rows as they came."""
-
-    columns: tuple[bytes, ...] = ()
-    rows: tuple[bytes, ...] = ()
-    ok: Ok = field(default_factory=Ok)
-
-    def values(self) -> list[list[bytes | None]]:
-        return [packets.read_text_row(row) for row in self.rows]
-
-
 class PreparedHere:
     """A statement on one connection: its number there, and the types it was last told."""
 
@@ -123,19 +109,6 @@ class PreparedHere:
         self.was_used = False
         self.is_held = False
         """A cursor is open on it."""
-
-
-class Sink(Protocol):
-    """Who gets the answer to one command."""
-
-    def answer_part(self, data: bytes) -> None:
-        """More bytes of the answer; whole packets only at its end."""
-
-    def answer_end(self, connection: "BackendConnection", data: bytes) -> None:
-        """The last bytes; `connection.scanner` says how it ended, and the connection is free."""
-
-    def answer_lost(self, connection: "BackendConnection", problem: GateError) -> None:
-        """The connection broke before the end; it is closed already."""
 
 
 class Owner(Protocol):
@@ -354,7 +327,7 @@ class BackendConnection(BackendState, asyncio.Protocol):
     async def query(self, sql: bytes, limit_bytes: int = _BUFFER_LIMIT) -> Result:
         """Run a statement and keep its whole answer; raises MysqlError and BackendLost."""
         self._must_be_free(sql)
-        buffer = _Buffer(self, limit_bytes)
+        buffer = Buffer(self, limit_bytes)
         self.start_query(buffer, sql, strips=False)
         return await self._finished(buffer.result)
 
@@ -386,7 +359,7 @@ class BackendConnection(BackendState, asyncio.Protocol):
 
     async def _prepared(self, sql: bytes) -> bytes:
         self._must_be_free()
-        collector = _Collector()
+        collector = Collector()
         packet = frame(bytes((c.COM_STMT_PREPARE,)) + sql, 0)
         self.start(collector, packet, Expect.PREPARED, False)
         return await self._finished(collector.answer)
@@ -474,9 +447,9 @@ class BackendConnection(BackendState, asyncio.Protocol):
         self.abandon("ended")
 
     def watch_end(self, answer: bytes = b"") -> "asyncio.Future[None]":
-        """Done when the statement that runs has ended. `answer`: see `_Watched`."""
+        """Done when the statement that runs has ended. `answer`: see `Watched`."""
         assert self._sink is not None
-        self._sink = watched = _Watched(self._sink, answer)
+        self._sink = watched = Watched(self._sink, answer)
         return watched.ended
 
     def pause(self) -> None:
@@ -624,107 +597,3 @@ async def connect(
         if outcome != "accepted":
             connection.close("login failed")
     return connection
-
-
-class _Collector:
-    """Keeps the bytes of an answer."""
-
-    def __init__(self) -> None:
-        self.answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-        self._data = b""
-
-    def answer_part(self, data: bytes) -> None:
-        self._data += data
-
-    def answer_end(self, connection: BackendConnection, data: bytes) -> None:
-        if self.answer.done():
-            return
-        if connection.scanner.error is not None:
-            self.answer.set_exception(connection.scanner.error)
-        else:
-            self.answer.set_result(self._data + data)
-
-    def answer_lost(self, connection: BackendConnection, problem: GateError) -> None:
-        if not self.answer.done():
-            self.answer.set_exception(problem)
-
-
-class _Buffer:
-    """Keeps a whole answer."""
-
-    def __init__(self, connection: BackendConnection, limit_bytes: int) -> None:
-        self.result: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
-        self._connection = connection
-        self._limit = limit_bytes
-        self._parts: list[bytes] = []
-        self._size = 0
-
-    def answer_part(self, data: bytes) -> None:
-        self._parts.append(data)
-        self._size += len(data)
-        if self._size > self._limit:
-            self._connection.close("answer too large")
-
-    def answer_end(self, connection: BackendConnection, data: bytes) -> None:
-        if self.result.done():
-            return
-        error = connection.scanner.error
-        if error is not None:
-            self.result.set_exception(error)
-            return
-        self._parts.append(data)
-        columns, rows = _cut(b"".join(self._parts), connection.scanner.keeps_eof)
-        self.result.set_result(Result(columns, rows, connection.scanner.ok))
-
-    def answer_lost(self, connection: BackendConnection, problem: GateError) -> None:
-        if not self.result.done():
-            if self._size > self._limit:
-                problem = BackendLost(f"an answer of more than {self._limit} bytes was given up")
-            self.result.set_exception(problem)
-
-
-class _Watched:
-    """Stands before the sink of a statement that is being killed.
-
-    The payload `answer`, if there is one, takes the place of error 1317.
-    """
-
-    def __init__(self, sink: Sink, answer: bytes) -> None:
-        self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._sink = sink
-        self._answer = answer
-
-    def _end(self) -> None:
-        if not self.ended.done():
-            self.ended.set_result(None)
-
-    def answer_part(self, data: bytes) -> None:
-        self._sink.answer_part(data)
-
-    def answer_end(self, connection: BackendConnection, data: bytes) -> None:
-        self._end()
-        error = connection.scanner.error
-        if self._answer and error is not None and error.number == _INTERRUPTED:
-            start = len(data) - len(packets.error_payload(error.number, error.state, error.text))
-            data = data[: start - 4] + frame(self._answer, data[start - 1])
-        self._sink.answer_end(connection, data)
-
-    def answer_lost(self, connection: BackendConnection, problem: GateError) -> None:
-        self._end()
-        self._sink.answer_lost(connection, problem)
-
-
-def _cut(data: bytes, keeps_eof: bool) -> tuple[tuple[bytes, ...], tuple[bytes, ...]]:
-    """Divide the first result in `data` into column definitions and rows."""
-    splitter = Splitter(MAX_PACKET)
-    splitter.sequence = 1
-    splitter.feed(data)
-    first = splitter.next() or b""
-    if first[:1] == b"\0":
-        return (), ()
-    count = read_lenenc(first, 0)[0]
-    payloads = []
-    while (payload := splitter.next()) is not None:
-        payloads.append(payload)
-    rows_at = count + 1 if keeps_eof else count
-    return tuple(payloads[:count]), tuple(payloads[rows_at:-1])

@@ -22,7 +22,8 @@ from typing import Any, Protocol, TypeVar
 
 from mitosis_gate import metrics
 from mitosis_gate.backends.account import Account
-from mitosis_gate.backends.connection import BackendConnection, Result
+from mitosis_gate.backends.connection import BackendConnection
+from mitosis_gate.backends.sinks import Result
 from mitosis_gate.errors import (
     GateError,
     MysqlError,

@@ -91,6 +91,9 @@ class _Reader:
             start = self._at
             end = self._closing()
             rows.append(list(self._statement.parts(start + 1, end - 1)))
+            ends_with_comma = rows[-1] and self._statement.is_mark(end - 2, ",")
+            if ends_with_comma or any(first == last for first, last in rows[-1]):
+                raise BadSql("a value is missing")
             spans.append((begin, end))
             if not self._mark(","):
                 return rows

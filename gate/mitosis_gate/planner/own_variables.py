@@ -72,11 +72,18 @@ def _is_seconds(text: str) -> bool:
     return whole.isdigit() and len(whole) < 8 and (not part or part.isdigit())
 
 
-def asked(statement: Statement) -> OwnVariables | None:
-    """The plan of a statement that asks for variables of the gate and for nothing else."""
-    if statement.words[0] == "SELECT":
-        return _selected(statement)
-    return _shown(statement)
+def asked(statement: Statement) -> OwnVariables | Refuse | None:
+    """The plan of a statement that asks for variables of the gate."""
+    if statement.words[0] != "SELECT":
+        return _shown(statement)
+    selected = _selected(statement)
+    if selected is None:
+        names = (_name(token) for token in statement.tokens)
+        if name := next(filter(None, names), None):
+            return refuse(
+                f"@@{name} is the gate's own variable: ask for it by itself (SELECT @@{name})"
+            )
+    return selected
 
 
 def _selected(statement: Statement) -> OwnVariables | None:

@@ -13,8 +13,9 @@ from collections.abc import Coroutine, Iterable, Sequence
 
 from mitosis_gate import clock
 from mitosis_gate.backends.account import Account
-from mitosis_gate.backends.connection import BackendConnection, Sink
+from mitosis_gate.backends.connection import BackendConnection
 from mitosis_gate.backends.pool import Lane
+from mitosis_gate.backends.sinks import Sink
 from mitosis_gate.errors import (
     BackendLost,
     CommitUnknown,

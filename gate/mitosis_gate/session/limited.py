@@ -5,7 +5,8 @@ Only users with such limits have it, so that nobody else pays for the counting.
 
 from collections.abc import Coroutine, Sequence
 
-from mitosis_gate.backends.connection import BackendConnection, Sink
+from mitosis_gate.backends.connection import BackendConnection
+from mitosis_gate.backends.sinks import Sink
 from mitosis_gate.errors import GateError, LimitReached
 from mitosis_gate.limits import Limit
 from mitosis_gate.planner import plan as plans

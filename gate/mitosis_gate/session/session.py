@@ -263,11 +263,8 @@ class Session(Gathered):
             self.capabilities &= ~c.CLIENT_MULTI_STATEMENTS
         else:
             raise UnknownCommand(f"COM_SET_OPTION knows no option {option}")
-        if self.capabilities & c.CLIENT_DEPRECATE_EOF:
-            self._acknowledge()
-        else:
-            self._write(packets.eof(self._status()))
-            self._answered = True
+        self._write(packets.result_end(self._status(), 0, self._ends_with_ok()))
+        self._answered = True
 
     def _field_list(self, payload: bytes) -> None:
         self._start(self._any_forward(frame(payload, 0), Expect.FIELDS))

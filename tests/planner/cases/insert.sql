@@ -150,7 +150,13 @@ INSERT INTO users VALUES (NULL, 'x')
 --> 1048 (23000) [gate] Column 'user_id' cannot be null: it is the sharding key of users, so each row must give it a value
 
 INSERT INTO users (user_id, name) VALUES (, 1)
---> 1048 (23000) [gate] Column 'user_id' cannot be null: it is the sharding key of users, so each row must give it a value
+--> 1064 (42000) [gate] this statement is not understood, so it is not sent anywhere: a value is missing
+
+INSERT INTO users (user_id, name) VALUES (1, 'x'), (2, )
+--> 1064 (42000) [gate] this statement is not understood, so it is not sent anywhere: a value is missing
+
+INSERT INTO users (user_id, name) VALUES (1, 'x'), ()
+--> 1136 (21S01) Column count doesn't match value count at row 2
 
 INSERT INTO users VALUES (DEFAULT, 'x')
 --> compute DEFAULT(user_id) for INSERT INTO users VALUES ( {} , 'x')

@@ -7,7 +7,10 @@ select @@SESSION.transaction_mode AS mode, @@gate_scatter
 --> own transaction_mode as mode, gate_scatter as @@gate_scatter
 
 SELECT @@transaction_mode, 1
---> any of 0,1,2,3
+--> 1235 (42000) [gate] @@transaction_mode is the gate's own variable: ask for it by itself (SELECT @@transaction_mode)
+
+SELECT @@autocommit, @@session.resultset_metadata
+--> 1235 (42000) [gate] @@resultset_metadata is the gate's own variable: ask for it by itself (SELECT @@resultset_metadata)
 
 SHOW VARIABLES LIKE 'transaction_mode'
 --> own shown transaction_mode as Variable_name, transaction_mode as Value

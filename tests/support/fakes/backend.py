@@ -7,7 +7,7 @@ from typing import Any
 
 from mitosis_gate.backends import variables as known
 from mitosis_gate.backends.account import Account
-from mitosis_gate.backends.connection import Result
+from mitosis_gate.backends.sinks import Result
 from mitosis_gate.backends.variables import Variables
 from mitosis_gate.errors import BackendLost, GateError, SeveralShards
 from mitosis_gate.planner.own_variables import OWN
