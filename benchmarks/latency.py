@@ -1,13 +1,12 @@
 """Throughput of one gate process beside HAProxy, and what each adds to latency.
 
-Gate and HAProxy (one thread) have one core for themselves, in turn; mysqld and sysbench share the
-other. Point selects by key, 8 connections. A whole core of a proxy is more than mysqld and sysbench
-can use on theirs, so that the throughput of a proxy is measured with a fixed share of its core: as
-fast as it goes. Latency is measured with the whole core, at half of what that share gave to the
-slower of the two. There the scheduler's time slices would be all that is seen: everything has
-real-time priority, sysbench a higher one than mysqld beside it. And no core sleeps: to wake one up
-takes a virtual machine up to milliseconds, so each has a process that spins whenever nothing else
-wants it. The last line is JSON.
+Point selects by key, 8 connections. Throughput: gate and HAProxy (one thread) have a core for
+themselves, in turn; mysqld and sysbench share the other. A whole core of a proxy is more than these
+can use on theirs, so it gets a fixed share: as fast as it goes. Latency: all share both cores, at
+half of what then goes through the gate. The scheduler's time slices would be all that is seen, so
+everything has the same real-time priority; and no core sleeps, because to wake one up takes a
+virtual machine up to milliseconds: each has a process that spins while nothing else wants it. The
+last line is JSON.
 
     python benchmarks/latency.py [--seconds 10] [--rounds 3] [--share 0.2]
 """
@@ -21,7 +20,7 @@ import re
 import statistics
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "support"))
@@ -32,15 +31,18 @@ from peers import HaProxy, missing_programs
 
 from mitosis_routing.table import TableRule
 
-PROXY_CORE, OTHER_CORE = 0, 1
-SERVER_PRIORITY, LOAD_PRIORITY = 10, 20
+PROXY_CORE, OTHER_CORE = {0}, {1}
+BOTH_CORES = PROXY_CORE | OTHER_CORE
+PRIORITY = 10
 PERIOD_MICROSECONDS = 10_000
 CGROUPS = Path("/sys/fs/cgroup")
 RATE = re.compile(r"transactions:\s+\d+\s+\((?P<rate>[\d.]+) per sec")
 P99 = re.compile(r"99th percentile:\s+(?P<ms>[\d.]+)")
 
 
-def sysbench(port: int, database: str, seconds: int, rate: int = 0) -> tuple[float, float]:
+def sysbench(
+    port: int, database: str, seconds: int, cores: set[int], priority: int = 0, rate: int = 0
+) -> tuple[float, float]:
     """Events in a second, and the 99th percentile of their latency in milliseconds."""
     done = subprocess.run(
         [
@@ -64,7 +66,7 @@ def sysbench(port: int, database: str, seconds: int, rate: int = 0) -> tuple[flo
         ],
         capture_output=True,
         text=True,
-        preexec_fn=lambda: prefer(OTHER_CORE, LOAD_PRIORITY if rate else 0),
+        preexec_fn=functools.partial(prefer, cores, priority),
     )
     found, slow = RATE.search(done.stdout), P99.search(done.stdout)
     if done.returncode or found is None or slow is None:
@@ -72,16 +74,17 @@ def sysbench(port: int, database: str, seconds: int, rate: int = 0) -> tuple[flo
     return float(found["rate"]), float(slow["ms"])
 
 
-def prefer(core: int, priority: int, task: int = 0) -> None:
+def prefer(cores: set[int], priority: int, task: int = 0) -> None:
     """Where a task runs, and its real-time priority; 0: none."""
-    os.sched_setaffinity(task, {core})
+    os.sched_setaffinity(task, cores)
     policy = os.SCHED_FIFO if priority else os.SCHED_OTHER
     os.sched_setscheduler(task, policy, os.sched_param(priority))
 
 
-def prefer_all(pid: int, core: int, priority: int) -> None:
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        prefer(core, priority, int(task.name))
+def prefer_all(pids: Iterable[int], cores: set[int], priority: int = 0) -> None:
+    for pid in pids:
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            prefer(cores, priority, int(task.name))
 
 
 @contextlib.contextmanager
@@ -111,9 +114,9 @@ def awake() -> Iterator[None]:
     spinning = [
         subprocess.Popen(
             [sys.executable, "-c", "while True: pass"],
-            preexec_fn=functools.partial(yield_all, core),
+            preexec_fn=functools.partial(yield_all, cores),
         )
-        for core in (PROXY_CORE, OTHER_CORE)
+        for cores in (PROXY_CORE, OTHER_CORE)
     ]
     try:
         yield
@@ -123,8 +126,8 @@ def awake() -> Iterator[None]:
             process.wait()
 
 
-def yield_all(core: int) -> None:
-    os.sched_setaffinity(0, {core})
+def yield_all(cores: set[int]) -> None:
+    os.sched_setaffinity(0, cores)
     os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
 
 
@@ -153,30 +156,30 @@ def main() -> None:
             "haproxy": (haproxy.port, WHOLE),
             "gate": (gate.port, KEYSPACE),
         }
-        for name in ways:
-            sysbench(*ways[name], seconds=2)
-        for one in shards.servers:
-            prefer_all(one.pid, OTHER_CORE, 0)
+        for way in ways.values():
+            sysbench(*way, seconds=2, cores=OTHER_CORE)
+        servers = [one.pid for one in shards.servers]
+        prefer_all(servers, OTHER_CORE)
         proxies = {"haproxy": haproxy.pid, "gate": gate.pid}
-        for pid in proxies.values():
-            prefer_all(pid, PROXY_CORE, 0)
+        prefer_all(proxies.values(), PROXY_CORE)
         rates: dict[str, list[float]] = {name: [] for name in proxies}
         for _ in range(given.rounds):
             for name, found in rates.items():
                 with share_of_core(proxies[name], given.share):
-                    found.append(sysbench(*ways[name], seconds=given.seconds)[0])
+                    found.append(sysbench(*ways[name], given.seconds, OTHER_CORE)[0])
                 print(f"{name:8} {found[-1]:8.0f} statements/s with {given.share} of a core")
         fastest = {name: statistics.median(found) for name, found in rates.items()}
-        half = int(min(fastest.values()) / 2)
-        for one in shards.servers:
-            prefer_all(one.pid, OTHER_CORE, SERVER_PRIORITY)
-        for pid in proxies.values():
-            prefer_all(pid, PROXY_CORE, SERVER_PRIORITY)
+        prefer_all([*servers, *proxies.values()], BOTH_CORES, PRIORITY)
         slow: dict[str, list[float]] = {name: [] for name in ways}
         with awake():
+            most = sysbench(*ways["gate"], given.seconds, BOTH_CORES, PRIORITY)[0]
+            half = int(most / 2)
+            print(f"gate     {most:8.0f} statements/s where all share both cores")
             for _ in range(given.rounds):
                 for name, found in slow.items():
-                    found.append(sysbench(*ways[name], seconds=given.seconds, rate=half)[1])
+                    found.append(
+                        sysbench(*ways[name], given.seconds, BOTH_CORES, PRIORITY, half)[1]
+                    )
                     print(f"{name:8} p99 {found[-1]:6.2f} ms at {half} statements/s")
         p99 = {name: statistics.median(found) for name, found in slow.items()}
     print(
