@@ -9,7 +9,6 @@ from typing import Any
 
 import uvloop
 
-from mitosis_gate.relay import wire as wires
 from mitosis_gate.relay.wire import Wire, wired
 
 BIG = 8 << 20
@@ -127,18 +126,6 @@ async def test_bytes_come_and_go_in_order(lines: Lines) -> None:
     line.wire.write(b"three")
     line.wire.write(bytearray(b"four"))
     assert await line.read(9) == b"threefour"
-
-
-@on_uvloop
-async def test_they_come_as_well_where_the_epoll_of_the_loop_is_not_known(lines: Lines) -> None:
-    loop = asyncio.get_running_loop()
-    watch = wires._watches[loop] = wires.Watch(-1)
-    loop.add_reader(watch.fileno(), watch.run)
-    line = await lines.line()
-    line.far.send(b"one")
-    await line.kept.until(lambda: line.kept.data == b"one")
-    line.far.send(b"two")
-    await line.kept.until(lambda: line.kept.data == b"onetwo")
 
 
 @on_uvloop

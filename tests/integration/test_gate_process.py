@@ -296,42 +296,6 @@ def test_the_reader_of_a_killed_query_goes_on(gate: GateProcess) -> None:
         assert error.value.args[0] == 1094
 
 
-def test_who_needs_more_than_the_compiled_part_gets_a_turn_beside_those_who_do_not(
-    gate: GateProcess, shards: Shards
-) -> None:
-    """Reads by key follow each other without the event loop, as long as they come fast enough."""
-    with gate.connect() as connection:
-        for user in range(20):
-            ask(connection, f"INSERT INTO users VALUES ({user}, 'user {user}')")
-    stop = threading.Event()
-    answered = [0] * 4
-
-    def read(reader: int) -> None:
-        with gate.connect() as connection:
-            while not stop.is_set():
-                user = answered[reader] % 20
-                sql = f"SELECT name FROM users WHERE user_id = {user}"
-                assert ask(connection, sql) == [(f"user {user}",)]
-                answered[reader] += 1
-
-    readers = [threading.Thread(target=read, args=(number,)) for number in range(len(answered))]
-    for reader in readers:
-        reader.start()
-    try:
-        with gate.connect() as other:
-            for _ in range(100):
-                assert ask(other, "SELECT COUNT(*) FROM users") == [(20,)]
-            ask(other, "SET gate_statement_seconds = 0.3")
-            interrupted = [(1,)]
-            assert ask(other, "SELECT SLEEP(60) FROM users WHERE user_id = 1") == interrupted
-            assert admin(gate, "/routing")
-        wait_until("all have read", lambda: min(answered) > 1000, seconds=60)
-    finally:
-        stop.set()
-        for reader in readers:
-            reader.join(60)
-
-
 # the end
 
 

@@ -210,7 +210,6 @@ pass_on(PyObject *self, PyObject *data)
     Py_DECREF(rests_from);
     if (done > 0 &&
         (now != AT(sink, S_BEGAN_AT) || (PyLong_AsLong(AT(sink, S_STATEMENTS)) & SAMPLE) == 0)) {
-        python_ran = 1;
         PyObject *nothing = PyObject_CallMethodObjArgs(sink, n_note_statement, NULL);
         Py_XDECREF(nothing);
         done = nothing != NULL ? 1 : -1;

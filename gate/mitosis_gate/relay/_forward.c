@@ -176,7 +176,6 @@ query(PyObject *self, PyObject *planner, PyObject *data)
         if (sql == NULL)
             sql = PyBytes_FromStringAndSize(bytes + at, size - at);
         PyObject *nothing = NULL;
-        python_ran = 1;
         if (sql != NULL)
             nothing = PyObject_CallMethodObjArgs(self, n_carry_out, plan, sql, data, NULL);
         done = nothing != NULL ? 1 : -1;

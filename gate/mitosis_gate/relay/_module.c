@@ -44,7 +44,6 @@ or_slowly(int done, PyObject *self, PyObject *name, PyObject *data)
         return NULL;
     if (done)
         Py_RETURN_NONE;
-    python_ran = 1;
     return PyObject_CallMethodObjArgs(self, name, data, NULL);
 }
 

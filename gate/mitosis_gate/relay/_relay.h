@@ -231,9 +231,6 @@ number_at(PyObject *object, int field)
 
 /* _wire.c */
 
-/* Set by who calls into Python that may have left work for the event loop. */
-extern int python_ran;
-
 extern PyType_Spec wire_spec, watch_spec;
 int is_wire(PyObject *transport);
 int send_now(PyObject *transport, PyObject *data);
@@ -243,7 +240,6 @@ write_to(PyObject *transport, PyObject *data)
 {
     if (is_wire(transport))
         return send_now(transport, data);
-    python_ran = 1;
     PyObject *nothing = PyObject_CallMethodObjArgs(transport, n_write, data, NULL);
     Py_XDECREF(nothing);
     return nothing != NULL ? 1 : -1;

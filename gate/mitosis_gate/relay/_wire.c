@@ -3,15 +3,7 @@
    A wire stands between a transport of uvloop and its protocol. It reads the socket itself when its
    watch says that there is something, and writes to it directly when nothing is queued in the
    transport. All else is the transport's: queues, their limits, the end of the stream, errors
-   and closing.
-
-   A watch has two epolls. The `bell` holds the wires only: the event loop watches it as one
-   descriptor, and calls `run`. The `round` holds the wires and the epoll of the event loop itself:
-   while nothing but C is needed, `run` lingers there for what comes next, because a turn of the
-   event loop costs a third of a statement. Meanwhile the bell must not ring in the loop, so it is
-   armed for one ring only, at the end of each `run`. What the loop has to do by itself (timers,
-   tasks) cannot be seen from here: a run is short, and there is no lingering before some runs in a
-   row have needed neither Python nor the loop.
+   and closing. A watch is an epoll of its own, which the event loop watches as one descriptor.
 
    The descriptor belongs to the transport, which closes it only after it has called
    connection_lost: `detach` is called there, and before every close. */
@@ -21,27 +13,14 @@
 #include <errno.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 #define MOST_EVENTS 64 /* of one turn; the others come with the next */
 #define MOST_READ (256 << 10)
-#define LONGEST_RUN 200000 /* nanoseconds */
-#define QUIET_RUNS 16      /* before one that lingers */
-#define RUNS_IN_VAIN 8     /* fewer than those, behind one that has lingered for nothing */
-
-#ifndef SYS_epoll_pwait2
-#define SYS_epoll_pwait2 441 /* of Linux 5.11 and later, on all architectures */
-#endif
-
-int python_ran;
 
 typedef struct {
     PyObject_HEAD
-    int bell, round, loop; /* round and loop: -1 where the epoll of the loop is not known */
-    int quiet_runs;
-    int is_for_loop; /* what has come */
+    int epoll;
     int count; /* of the events below, while they are taken one by one */
     struct epoll_event events[MOST_EVENTS];
 } Watch;
@@ -70,9 +49,7 @@ unwatch(Wire *wire)
         if (watch->events[i].data.ptr == wire)
             watch->events[i].data.ptr = NULL;
     /* fails only for a descriptor that a loop has closed at its own end: then it is out already */
-    epoll_ctl(watch->bell, EPOLL_CTL_DEL, wire->fd, NULL);
-    if (watch->round >= 0)
-        epoll_ctl(watch->round, EPOLL_CTL_DEL, wire->fd, NULL);
+    epoll_ctl(watch->epoll, EPOLL_CTL_DEL, wire->fd, NULL);
 }
 
 static void
@@ -85,7 +62,6 @@ detach(Wire *wire)
 static int
 call(PyObject *object, PyObject *name, PyObject *argument)
 {
-    python_ran = 1;
     PyObject *nothing = PyObject_CallMethodObjArgs(object, name, argument, NULL);
     Py_XDECREF(nothing);
     return nothing != NULL ? 0 : -1;
@@ -105,18 +81,16 @@ read_from(Wire *wire)
     }
     PyObject *data = PyBytes_FromStringAndSize(read_buffer, size);
     PyObject *protocol = Py_NewRef(wire->protocol);
-    int done = -1;
-    if (data != NULL && !is_a(protocol, session_type) && !is_a(protocol, backend_type))
-        done = call(protocol, n_data_received, data);
-    else if (data != NULL) {
-        PyObject *nothing = is_a(protocol, session_type) ? session_data_received(protocol, data)
-                                                         : backend_data_received(protocol, data);
-        Py_XDECREF(nothing);
-        done = nothing != NULL ? 0 : -1;
-    }
+    PyObject *nothing = NULL;
+    if (data != NULL)
+        nothing = is_a(protocol, session_type)   ? session_data_received(protocol, data)
+                  : is_a(protocol, backend_type) ? backend_data_received(protocol, data)
+                                                 : PyObject_CallMethodObjArgs(
+                                                       protocol, n_data_received, data, NULL);
     Py_DECREF(protocol);
     Py_XDECREF(data);
-    return done;
+    Py_XDECREF(nothing);
+    return nothing != NULL ? 0 : -1;
 }
 
 /* Let Python end a connection whose protocol has failed. */
@@ -205,15 +179,9 @@ wire_watch(PyObject *self, PyObject *nothing)
     struct epoll_event event = {.events = EPOLLIN, .data = {.ptr = wire}};
     if (wire->is_watched || wire->fd < 0)
         Py_RETURN_NONE;
-    Watch *watch = (Watch *)wire->watch;
-    if (epoll_ctl(watch->bell, EPOLL_CTL_ADD, wire->fd, &event) < 0)
+    if (epoll_ctl(((Watch *)wire->watch)->epoll, EPOLL_CTL_ADD, wire->fd, &event) < 0)
         return PyErr_SetFromErrno(PyExc_OSError);
     wire->is_watched = 1;
-    if (watch->round >= 0 && epoll_ctl(watch->round, EPOLL_CTL_ADD, wire->fd, &event) < 0) {
-        PyErr_SetFromErrno(PyExc_OSError);
-        unwatch(wire);
-        return NULL;
-    }
     Py_RETURN_NONE;
 }
 
@@ -308,125 +276,49 @@ PyType_Spec wire_spec = {"mitosis_gate.relay._compiled.WireState", sizeof(Wire),
 
 /* Watch */
 
-/* Whether the loop's own epoll could be added to the round. */
-static int
-add_loop(Watch *watch, int loop)
-{
-    struct epoll_event event = {.events = EPOLLIN, .data = {.ptr = watch}};
-    watch->round = epoll_create1(EPOLL_CLOEXEC);
-    if (watch->round < 0 || epoll_ctl(watch->round, EPOLL_CTL_ADD, loop, &event) < 0)
-        return 0;
-    watch->loop = loop;
-    return 1;
-}
-
 static PyObject *
 watch_new(PyTypeObject *type, PyObject *arguments, PyObject *named)
 {
-    int loop;
-    if (!PyArg_ParseTuple(arguments, "i", &loop))
-        return NULL;
+    int epoll = epoll_create1(EPOLL_CLOEXEC);
+    if (epoll < 0)
+        return PyErr_SetFromErrno(PyExc_OSError);
     Watch *watch = (Watch *)PyType_GenericAlloc(type, 0);
     if (watch == NULL)
-        return NULL;
-    watch->round = watch->loop = -1;
-    watch->bell = epoll_create1(EPOLL_CLOEXEC);
-    if (watch->bell < 0 || (loop >= 0 && !add_loop(watch, loop))) {
-        PyErr_SetFromErrno(PyExc_OSError);
-        Py_DECREF(watch);
-        return NULL;
-    }
+        close(epoll);
+    else
+        watch->epoll = epoll;
     return (PyObject *)watch;
 }
 
 static void
 watch_dealloc(PyObject *self)
 {
-    Watch *watch = (Watch *)self;
-    if (watch->bell >= 0)
-        close(watch->bell);
-    if (watch->round >= 0)
-        close(watch->round);
+    close(((Watch *)self)->epoll);
     end_of(self);
 }
 
 static PyObject *
 watch_fileno(PyObject *self, PyObject *nothing)
 {
-    return PyLong_FromLong(((Watch *)self)->bell);
+    return PyLong_FromLong(((Watch *)self)->epoll);
 }
 
-static int64_t
-nanoseconds(void)
+/* Serve all wires that have something to read, each once. */
+static PyObject *
+watch_run(PyObject *self, PyObject *nothing)
 {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
-}
-
-/* How many events there are within so many nanoseconds, as `epoll_pwait2`, which old C libraries do
-   not have. */
-static int
-wait_for(Watch *watch, int64_t limit)
-{
-    struct timespec time = {.tv_sec = 0, .tv_nsec = limit};
-    PyThreadState *state = PyEval_SaveThread();
-    int count =
-        syscall(SYS_epoll_pwait2, watch->round, watch->events, MOST_EVENTS, &time, NULL, 0);
-    PyEval_RestoreThread(state);
-    return count;
-}
-
-/* Serve all wires that have something to read, or will within `limit` nanoseconds, each once. How
-   many things came; those of the loop are noted. */
-static int
-serve(Watch *watch, int64_t limit)
-{
-    int epoll = watch->round >= 0 ? watch->round : watch->bell;
-    int count = limit > 0 ? wait_for(watch, limit)
-                          : epoll_wait(epoll, watch->events, MOST_EVENTS, 0);
-    watch->count = count;
-    for (int i = 0; i < count; i++) {
+    Watch *watch = (Watch *)self;
+    watch->count = epoll_wait(watch->epoll, watch->events, MOST_EVENTS, 0);
+    for (int i = 0; i < watch->count; i++) {
         Wire *wire = watch->events[i].data.ptr;
         if (wire == NULL)
             continue; /* it was given up by one that came before */
-        if ((void *)wire == (void *)watch) {
-            watch->is_for_loop = 1;
-            continue;
-        }
         Py_INCREF(wire);
         if (read_from(wire) < 0)
             fail(wire);
         Py_DECREF(wire);
     }
     watch->count = 0;
-    return count;
-}
-
-static PyObject *
-watch_run(PyObject *self, PyObject *nothing)
-{
-    Watch *watch = (Watch *)self;
-    python_ran = watch->is_for_loop = 0;
-    int count = serve(watch, 0);
-    if (watch->round < 0)
-        Py_RETURN_NONE;
-    if (watch->quiet_runs == QUIET_RUNS) {
-        int64_t now = nanoseconds(), end = now + LONGEST_RUN;
-        while (count > 0 && !python_ran && !watch->is_for_loop && now < end) {
-            count = serve(watch, end - now);
-            now = nanoseconds();
-        }
-        if (count <= 0)
-            watch->quiet_runs -= RUNS_IN_VAIN;
-    }
-    else
-        watch->quiet_runs++;
-    if (python_ran || watch->is_for_loop)
-        watch->quiet_runs = 0;
-    /* fails where the loop has not registered the bell: then it rings as always */
-    struct epoll_event once = {.events = EPOLLIN | EPOLLONESHOT, .data = {.fd = watch->bell}};
-    epoll_ctl(watch->loop, EPOLL_CTL_MOD, watch->bell, &once);
     Py_RETURN_NONE;
 }
 

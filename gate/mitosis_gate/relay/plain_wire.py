@@ -6,16 +6,12 @@ import asyncio
 class Watch:
     """Wires that are read; only the compiled part has any."""
 
-    def __init__(self, loop: int) -> None:
-        """`loop`: the descriptor of the event loop's epoll; -1: it has none that is known."""
-        raise NotImplementedError
-
     def fileno(self) -> int:
         """Readable while a wire is."""
         raise NotImplementedError
 
     def run(self) -> None:
-        """Serve all wires that have something to read, and maybe what comes next."""
+        """Serve all wires that have something to read, each once."""
         raise NotImplementedError
 
 

@@ -92,8 +92,7 @@ def wired(transport: asyncio.Transport, protocol: asyncio.Protocol) -> asyncio.T
     loop = asyncio.get_running_loop()
     watch = _watches.get(loop)
     if watch is None:
-        backend = getattr(loop, "_get_backend_id", None)  # of uvloop: its epoll
-        watch = _watches[loop] = Watch(backend() if backend is not None else -1)
+        watch = _watches[loop] = Watch()
         loop.add_reader(watch.fileno(), watch.run)
     wire = Wire()
     wire.attach(transport, protocol, watch, transport.get_extra_info("socket").fileno())
