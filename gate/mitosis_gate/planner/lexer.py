@@ -75,18 +75,19 @@ def shape_of(sql: bytes) -> Shape:
     parts = split(sql + END, MAX_LITERALS)
     if len(parts) > 3 * MAX_LITERALS:
         raise BadSql(f"it has more than {MAX_LITERALS} values; send it in parts")
-    if parts[-2] != END:
-        raise BadSql("a quote, a name in backticks or a comment is not closed, or a byte is zero")
-    shape = Shape(tuple(parts[1::3]), parts[2:-2:3])
-    if b"*/*" in sql and _may_end_in_a_star(shape):
+    texts, rest = tuple(parts[1::3]), parts[-2]
+    if b"*/*" in sql and _may_end_in_a_star(texts, rest):
         raise BadSql("a `*` follows `*/` in a statement with `/*!`: put a space between them")
-    return shape
+    if rest != END:
+        raise BadSql("a quote, a name in backticks or a comment is not closed, or a byte is zero")
+    return Shape(texts, parts[2:-2:3])
 
 
-def _may_end_in_a_star(shape: Shape) -> bool:
+def _may_end_in_a_star(texts: Sequence[bytes], rest: bytes) -> bool:
     """Whether the `/*` of `*/*` may be none: MySQL ends an executed comment (`/*! */`) with the
-    first `*/`, which is not known here."""
-    return any(b"*/*" in text for text in shape.texts) and any(b"/*!" in t for t in shape.texts)
+    first `*/`, which is not known here. `rest`: a comment that is not closed, maybe."""
+    is_open = rest.startswith(b"/*") and texts[-1].endswith(b"*")
+    return any(b"/*!" in t for t in texts) and (is_open or any(b"*/*" in t for t in texts))
 
 
 class Kind(IntEnum):

@@ -67,6 +67,21 @@ note_command(PyObject *self, PyObject *data, PyObject *execution)
     return 0;
 }
 
+/* Send bytes whose answer goes to `sink`: 1, or -1 with an error. */
+int
+start(PyObject *self, PyObject *connection, PyObject *sink, PyObject *data)
+{
+    put(self, S_ACTIVE, connection);
+    put(self, S_SEQUENCE, one);
+    put(connection, B_LAST_USER, AT(self, S_CONNECTION_ID));
+    put(connection, B_SINK, sink);
+    PyObject *scanner = AT(connection, B_SCANNER);
+    put(scanner, C_EXPECT, zero);
+    put(scanner, C_STRIPS, AT(self, S_STRIPS));
+    put(scanner, C_DONE, Py_False);
+    return write_to(AT(connection, B_TRANSPORT), data);
+}
+
 /* As Forwarding._send: 1, or -1 with an error. */
 int
 start_on(PyObject *self, PyObject *connection, PyObject *data)
@@ -76,17 +91,9 @@ start_on(PyObject *self, PyObject *connection, PyObject *data)
         return -1;
     put(self, S_STATEMENTS, statements);
     Py_DECREF(statements);
-    put(self, S_ACTIVE, connection);
     put(self, S_LAST, connection);
     put(self, S_FORWARDED, Py_False);
-    put(self, S_SEQUENCE, one);
-    put(connection, B_LAST_USER, AT(self, S_CONNECTION_ID));
-    put(connection, B_SINK, self);
-    PyObject *scanner = AT(connection, B_SCANNER);
-    put(scanner, C_EXPECT, zero);
-    put(scanner, C_STRIPS, AT(self, S_STRIPS));
-    put(scanner, C_DONE, Py_False);
-    return write_to(AT(connection, B_TRANSPORT), data);
+    return start(self, connection, self, data);
 }
 
 /* Send a command on a connection that `connection_for` gave, behind BEGIN if one waits; for the rest

@@ -284,6 +284,7 @@ PyObject *connection_for(PyObject *self, PyObject *lane);
 int send_on(PyObject *self, PyObject *lane, PyObject *connection, PyObject *data,
             PyObject *execution);
 int note_command(PyObject *self, PyObject *data, PyObject *execution);
+int start(PyObject *self, PyObject *connection, PyObject *sink, PyObject *data);
 int start_on(PyObject *self, PyObject *connection, PyObject *data);
 int forward(PyObject *self, PyObject *data);
 

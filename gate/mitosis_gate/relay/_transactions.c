@@ -52,15 +52,7 @@ begin_on(PyObject *self, PyObject *connection, PyObject *data)
     int done = -1;
     if (beginning != NULL) {
         put(connection, B_TRANSACTION_STATE, no_bytes);
-        put(connection, B_LAST_USER, AT(self, S_CONNECTION_ID));
-        put(self, S_ACTIVE, connection);
-        put(self, S_SEQUENCE, one);
-        put(connection, B_SINK, beginning);
-        PyObject *scanner = AT(connection, B_SCANNER);
-        put(scanner, C_EXPECT, zero);
-        put(scanner, C_STRIPS, AT(self, S_STRIPS));
-        put(scanner, C_DONE, Py_False);
-        done = write_to(AT(connection, B_TRANSPORT), packet);
+        done = start(self, connection, beginning, packet);
     }
     Py_XDECREF(packet);
     Py_XDECREF(beginning);
