@@ -132,6 +132,7 @@ class World:
         bits |= 0 if self.keeps_eof else c.CLIENT_DEPRECATE_EOF
         self.names = self.random.random() < 0.3
         bits |= c.CLIENT_QUERY_ATTRIBUTES if self.names else 0
+        bits |= c.CLIENT_SESSION_TRACK if self.random.random() < 0.3 else 0
         login = packets.Login(bits, 1 << 24, 255, "app", b"", "shop")
         self.session = Session(services, sessions, 1, login, [self.account], "client")  # type: ignore[arg-type]
         self.session.forwarded_statements = 0
@@ -321,6 +322,8 @@ class World:
             status |= 0x20
         warnings = self.random.choice((0,) * 20 + (1,))
         if number < 0.12 or begins or b"COMMIT" in self.session._packet:
+            if self.random.random() < 0.5:
+                return frame(self._ok_that_tells(status), 1)
             return frame(packets.Ok(1, self.random.choice((0, 9)), status, warnings).pack(), 1)
         columns = self.random.choice((1,) * 9 + (2,))
         column = packets.Column("name", c.TYPE_VAR_STRING, 255, 64, 0).pack()
@@ -330,6 +333,15 @@ class World:
         if self.keeps_eof:
             head.append(packets.eof(status))
         return frames([*head, *rows, end], 1)[0]
+
+    def _ok_that_tells(self, status: int) -> bytes:
+        """What servers say at BEGIN and COMMIT, and sometimes more than that or something else."""
+        state = self.random.choice((b"T_______", b"________", b"T__W____"))
+        entries = self.random.choice((b"\x05\x09\x08" + state,) * 8 + (b"\x01\x03\x02ab", b""))
+        entries *= self.random.choice((1,) * 8 + (2,))
+        info = self.random.choice((b"",) * 8 + (b"told",))
+        head = packets.Ok(self.random.choice((0, 1)), 0, status | 0x4000).pack()
+        return head + bytes((len(info),)) + info + bytes((len(entries),)) + entries
 
     def _tick(self) -> None:
         clock.now = float(int(clock.now) + 1)

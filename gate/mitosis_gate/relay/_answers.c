@@ -2,6 +2,8 @@
 
 #include "_relay.h"
 
+#define OK_SIZE 11 /* of a packet with its header, up to the number of warnings */
+
 /* Status flags when they tell of nothing but the transaction; else -1. */
 static int
 plain_status(const unsigned char *at)
@@ -10,15 +12,33 @@ plain_status(const unsigned char *at)
     return status & ~(STATUS_IN_TRANS | STATUS_AUTOCOMMIT) ? -1 : status;
 }
 
+/* The state of the transaction, where an OK tells that and nothing else behind its fixed part: no
+   text; a block of 11 bytes, with one entry of type 5 and 9 bytes, a text of 8. Servers tell it at
+   BEGIN and COMMIT. */
+static const unsigned char *
+transaction_state_of(const unsigned char *bytes, Py_ssize_t size)
+{
+    static const unsigned char head[] = {0, 11, 5, 9, 8};
+    const unsigned char *tail = bytes + OK_SIZE;
+    if (size != OK_SIZE + (Py_ssize_t)sizeof head + 8 || memcmp(tail, head, sizeof head) != 0)
+        return NULL;
+    return tail + sizeof head;
+}
+
 /* One OK packet, with small numbers and without warnings. */
 static void
 read_ok(const unsigned char *bytes, Py_ssize_t size, Ending *ending)
 {
     Py_ssize_t length = bytes[0] | bytes[1] << 8 | bytes[2] << 16;
-    if (size < 11 || length + 4 != size || bytes[5] > 250 || bytes[6] > 250 ||
+    if (size < OK_SIZE || length + 4 != size || bytes[5] > 250 || bytes[6] > 250 ||
         bytes[9] != 0 || bytes[10] != 0)
         return;
     ending->status = plain_status(bytes + 7);
+    if (bytes[8] == STATUS_SESSION_STATE_CHANGED >> 8) {
+        ending->transaction_state = transaction_state_of(bytes, size);
+        if (ending->transaction_state != NULL)
+            ending->status = plain_status((const unsigned char[]){bytes[7], 0});
+    }
     ending->ok_size = length;
     ending->affected = bytes[5];
     ending->insert_id = bytes[6];
@@ -80,7 +100,7 @@ read_rows(PyObject *scanner, const unsigned char *bytes, Py_ssize_t size, Ending
 Ending
 ending_of(PyObject *scanner, PyObject *data)
 {
-    Ending ending = {-1, 0, 0, 0};
+    Ending ending = {-1, 0, 0, 0, NULL};
     Py_ssize_t size = PyBytes_Size(data);
     if (!is_a(scanner, scanner_type) || size < 5 || AT(scanner, C_EXPECT) != zero ||
         AT(scanner, C_SKIP) != zero || !is_falsy(AT(scanner, C_HELD)))
@@ -93,17 +113,50 @@ ending_of(PyObject *scanner, PyObject *data)
     return ending;
 }
 
+/* As BackendConnection._note_end, whose conditions these are: before the new status is noted. */
+static int
+note_transaction_state(PyObject *connection, Ending ending)
+{
+    if (ending.transaction_state == NULL ||
+        (AT(connection, B_IN_TRANSACTION) == Py_False &&
+         AT(connection, B_AUTOCOMMIT) == Py_True && ending.status == STATUS_AUTOCOMMIT))
+        return 0;
+    PyObject *state = PyBytes_FromStringAndSize((const char *)ending.transaction_state, 8);
+    if (state == NULL)
+        return -1;
+    put(connection, B_TRANSACTION_STATE, state);
+    Py_DECREF(state);
+    return 0;
+}
+
+/* What the client gets: without the state of the transaction if it does not track its session, as
+   Scanner._finish. A new reference. */
+static PyObject *
+for_client(PyObject *scanner, PyObject *data, Ending ending)
+{
+    if (ending.transaction_state == NULL || is_falsy(AT(scanner, C_STRIPS)))
+        return Py_NewRef(data);
+    PyObject *short_ok = PyBytes_FromStringAndSize(PyBytes_AsString(data), OK_SIZE);
+    if (short_ok != NULL) {
+        char *bytes = PyBytes_AsString(short_ok);
+        bytes[0] = OK_SIZE - 4;
+        bytes[8] = 0;
+    }
+    return short_ok;
+}
+
 /* Let the connection and its scanner know it, as Scanner.feed and BackendConnection._note_end. */
 int
 note_end(PyObject *connection, PyObject *data, Ending ending)
 {
     PyObject *scanner = AT(connection, B_SCANNER);
-    PyObject *last = Py_NewRef(no_bytes), *status = PyLong_FromLong(ending.status);
+    int changed = ending.transaction_state != NULL ? STATUS_SESSION_STATE_CHANGED : 0;
+    PyObject *last = Py_NewRef(no_bytes), *status = PyLong_FromLong(ending.status | changed);
     if (ending.ok_size != 0) {
         Py_DECREF(last);
         last = PyBytes_FromStringAndSize(PyBytes_AsString(data) + 4, ending.ok_size);
     }
-    if (last != NULL && status != NULL) {
+    if (last != NULL && status != NULL && note_transaction_state(connection, ending) == 0) {
         put(scanner, C_STATUS, status);
         put(scanner, C_WARNINGS, zero);
         put(scanner, C_ERROR, Py_None);
@@ -200,7 +253,9 @@ pass_on(PyObject *self, PyObject *data)
     put(self, B_SINK, Py_None);
     put(sink, S_ACTIVE, Py_None);
     put(AT(sink, S_TRANSACTION), T_BOUND, in_transaction ? self : Py_None);
-    int done = write_to(AT(sink, S_TRANSPORT), data);
+    PyObject *answer = for_client(AT(self, B_SCANNER), data, ending);
+    int done = answer != NULL ? write_to(AT(sink, S_TRANSPORT), answer) : -1;
+    Py_XDECREF(answer);
     if (!in_transaction) {
         put(self, B_IDLE_SINCE, rests_from);
         put(self, B_IS_IDLE, Py_True);

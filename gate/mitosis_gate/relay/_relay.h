@@ -27,6 +27,7 @@
 #define STATUS_IN_TRANS 1
 #define STATUS_AUTOCOMMIT 2
 #define STATUS_CURSOR_EXISTS 0x40
+#define STATUS_SESSION_STATE_CHANGED 0x4000
 #define COM_QUERY 3
 #define COM_STMT_EXECUTE 0x17
 #define PARAMETER_COUNT_AVAILABLE 8 /* a flag of COM_STMT_EXECUTE */
@@ -275,6 +276,7 @@ typedef struct {
     int status;         /* -1: it is another one */
     Py_ssize_t ok_size; /* of the payload of an OK; 0: there were rows */
     int affected, insert_id;
+    const unsigned char *transaction_state; /* when it says that; eight characters */
 } Ending;
 
 /* _forward.c */
