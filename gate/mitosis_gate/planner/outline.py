@@ -217,7 +217,7 @@ def _table(statement: Statement, place: int, nullable: bool) -> TableRef:
     first, database, name = place, "", tokens[place].text
     place += 1
     if statement.is_mark(place, "."):
-        database, name = name, tokens[place + 1].text
+        database, name = name, _name_behind(statement, place)
         place += 2
     last = place
     partition = (place, place)
@@ -226,11 +226,18 @@ def _table(statement: Statement, place: int, nullable: bool) -> TableRef:
         place = partition[1]
     alias, aliased = name, False
     if statement.word(place) == "AS":
-        alias, aliased, place = tokens[place + 1].text, True, place + 2
+        alias, aliased, place = _name_behind(statement, place), True, place + 2
     elif place < len(tokens) and _is_alias(statement, place):
         alias, aliased, place = tokens[place].text, True, place + 1
     hints = tuple(_hints(statement, place))
     return TableRef(first, last, database, name, alias, aliased, partition, hints, nullable)
+
+
+def _name_behind(statement: Statement, place: int) -> str:
+    """Raise BadSql where the statement ends with `.` or AS."""
+    if place + 1 == len(statement.tokens):
+        raise BadSql(f"nothing follows `{statement.tokens[place].text}`")
+    return statement.tokens[place + 1].text
 
 
 def _is_alias(statement: Statement, place: int) -> bool:

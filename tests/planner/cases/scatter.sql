@@ -101,3 +101,12 @@ SELECT CONNECTION_ID(), name FROM users WHERE user_id = 1
 
 (SELECT * FROM users) LIMIT 1
 --> finish pull users 0,1,2,3: SELECT `users`.`user_id`, `users`.`name` FROM `shop`.`users`; (SELECT * FROM `users`) LIMIT 1
+
+SELECT name FROM users AS
+--> 1064 (42000) [gate] this statement is not understood, so it is not sent anywhere: nothing follows `AS`
+
+SELECT name FROM users.
+--> 1064 (42000) [gate] this statement is not understood, so it is not sent anywhere: its syntax is unknown here, near `.`
+
+SELECT /*!50000 DELETE FROM users':=.5n' UPDATE users SET name = ,SELECT */DELETE FROM users.
+--> 1064 (42000) [gate] this statement is not understood, so it is not sent anywhere: nothing follows `.`
