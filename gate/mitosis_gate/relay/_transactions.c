@@ -25,8 +25,8 @@ framed(PyObject *self, PyObject *sql)
         return NULL;
     char *bytes = PyBytes_AsString(packet);
     Py_ssize_t length = head + size;
-    const char start[] = {(char)length, (char)(length >> 8), 0, 0, COM_QUERY, 0, 1};
-    memcpy(bytes, start, 4 + head);
+    const char first[] = {(char)length, (char)(length >> 8), 0, 0, COM_QUERY, 0, 1};
+    memcpy(bytes, first, 4 + head);
     memcpy(bytes + 4 + head, PyBytes_AsString(sql), size);
     return packet;
 }
