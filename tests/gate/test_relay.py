@@ -8,13 +8,21 @@ import sys
 from pathlib import Path
 
 import pytest
+from keyspaces import KEYSPACES, SCHEMA
+from relay_scenario import World, telling_ok
 
 from mitosis_gate import relay
+from mitosis_gate.backends.connection import BackendConnection as Connection
 from mitosis_gate.planner import lexer
 from mitosis_gate.relay import plain
+from mitosis_gate.session import Session
+from mitosis_gate.wire import constants as c
+from mitosis_gate.wire import packets
+from mitosis_gate.wire.codec import frame
 
 SCENARIO = Path(__file__).parent.parent / "support" / "relay_scenario.py"
 STEPS = 800
+INSIDE = c.STATUS_AUTOCOMMIT | c.STATUS_IN_TRANS
 STATEMENTS = 60_000
 STATES = (
     "SessionState",
@@ -67,6 +75,42 @@ def test_nobody_sees_whether_it_is_compiled(seed: int) -> None:
         assert found == expected, "\n".join(lines[max(0, at - 8) : at])
     forwarded = [line for line in lines if line.startswith("backend") and "SELECT" in line]
     assert len(forwarded) > STEPS // 20
+
+
+def test_a_transaction_on_one_shard_stays_in_the_compiled_part(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Servers tell the state of the transaction at BEGIN and COMMIT."""
+    world = World(SCHEMA, KEYSPACES["one shard"], seed=1)
+    session = world.session
+    session._strips = True  # a client that does not track its session
+    prefix = b"\x03\0\1" if world.names else b"\x03"
+
+    def ok(status: int, state: bytes = b"") -> bytes:
+        plain = packets.Ok(0, 0, status)
+        entry = b"\x05\x09\x08" + state
+        return frame(telling_ok(plain, b"", entry) if state else plain.pack(), 1)
+
+    def answer(data: bytes) -> None:
+        connection = session._active
+        assert connection is not None
+        connection.data_received(data)
+
+    for name, owner in (("take", Session), ("carry_out", Session), ("take_answer", Connection)):
+        monkeypatch.setattr(owner, name, lambda *_: pytest.fail("it was left to Python"))
+    # the planner learns a shape when it comes for the second time
+    for text in (b"BEGIN", b"COMMIT", b"UPDATE users SET name = 'y' WHERE user_id = 5"):
+        for _ in range(3):
+            world.planners["shop"].route(text)
+    session.data_received(frame(prefix + b"BEGIN", 0))
+    session.data_received(frame(prefix + b"UPDATE users SET name = 'y' WHERE user_id = 5", 0))
+    answer(ok(INSIDE, b"T_______"))
+    answer(ok(INSIDE))
+    session.data_received(frame(prefix + b"COMMIT", 0))
+    answer(ok(c.STATUS_AUTOCOMMIT, b"________"))
+    sent = [line for line in world.log if line.startswith("client")]
+    assert sent == [f"client.write{(ok(s),)}" for s in (INSIDE, INSIDE, c.STATUS_AUTOCOMMIT)]
+    assert not session.in_transaction and all(one.is_idle for one in world.connections)
 
 
 PIECES = (

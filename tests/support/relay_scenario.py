@@ -83,6 +83,13 @@ SEEN_OF_TRANSACTION = (
 SEEN_OF_SCANNER = ("_held", "_skip", "done", "error", "expect", "last", "status", "warnings")
 
 
+def telling_ok(ok: packets.Ok, info: bytes, entries: bytes) -> bytes:
+    """The payload of an OK that tells of changes; `Ok.pack` makes none."""
+    payload = bytearray(ok.pack())
+    payload[4] |= c.STATUS_SESSION_STATE_CHANGED >> 8
+    return bytes((*payload, len(info), *info, len(entries), *entries))
+
+
 class Transport:
     def __init__(self, name: str, log: list[str]) -> None:
         self._name, self._log = name, log
@@ -340,8 +347,8 @@ class World:
         entries = self.random.choice((b"\x05\x09\x08" + state,) * 8 + (b"\x01\x03\x02ab", b""))
         entries *= self.random.choice((1,) * 8 + (2,))
         info = self.random.choice((b"",) * 8 + (b"told",))
-        head = packets.Ok(self.random.choice((0, 1)), 0, status | 0x4000).pack()
-        return head + bytes((len(info),)) + info + bytes((len(entries),)) + entries
+        plain = packets.Ok(self.random.choice((0, 1)), 0, status)
+        return telling_ok(plain, info, entries)
 
     def _tick(self) -> None:
         clock.now = float(int(clock.now) + 1)
